@@ -63,7 +63,7 @@ def main() -> None:
 def nominal() -> Cameras:
     """Return the nominal cameras of one triplet."""
     cameras = sized_scene().rig.nominal
-    return Cameras(*(torch.from_numpy(matrix).float()[None] for matrix in cameras[:2]))
+    return Cameras(*(torch.tensor(matrix, dtype=torch.float32)[None] for matrix in cameras[:2]))
 
 
 def as_trained(model: GeometricModel, images: torch.Tensor) -> GeometricOutput:

@@ -53,8 +53,8 @@ def made_up_batch(count: int, size: int = SIZE) -> dict[str, Tensor]:
         "object_position": torch.tensor([1.02, 0.87, 0.145]).expand(count, 3),
         "object_quaternion": torch.tensor([1.0, 0.0, 0.0, 0.0]).expand(count, 4),
         "joint_position": torch.zeros(count, len(scene.hand.joints)),
-        "camera_intrinsics": torch.from_numpy(k).float().expand(count, 3, 3, 3),
-        "camera_extrinsics": torch.from_numpy(t).float().expand(count, 3, 4, 4),
+        "camera_intrinsics": torch.tensor(k, dtype=torch.float32).expand(count, 3, 3, 3),
+        "camera_extrinsics": torch.tensor(t, dtype=torch.float32).expand(count, 3, 4, 4),
     }
 
 

@@ -195,7 +195,7 @@ class _Surveyor(Eye):
         self.surveyed = [*getattr(self, "surveyed", []), np.array(seen)]
         moved = torch.from_numpy(nominal.extrinsics.copy())
         moved[:, 0, 3] += len(self.surveyed) / 1000
-        return SimpleNamespace(cameras=Cameras(torch.from_numpy(nominal.intrinsics), moved))
+        return SimpleNamespace(cameras=Cameras(torch.tensor(nominal.intrinsics), moved))
 
 
 @pytest.mark.parametrize(("simulation", "recordings"), [("randomized", 2), ("plain", 1)])
