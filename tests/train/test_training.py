@@ -58,6 +58,8 @@ def arguments(data: Path, output: Path, *more: str) -> list[str]:
                 "1",
                 "--model.window",
                 '{"size": 64, "locator_size": 64, "locator_width": 16}',
+                "--loss.surface",
+                "1",
             ],
             220,
         ),
