@@ -16,6 +16,7 @@ from eval.scoring.conditions import PROTOCOLS, Condition
 from eval.scoring.config import EvaluateConfig
 from eval.scoring.estimator import Estimator, load_estimator
 from eval.scoring.found_cameras import CamerasNotFoundError, calibrated_cameras
+from eval.scoring.metrics import metrics
 from eval.scoring.predict import PredictionJob, Predictions, refuse_mismatch, renderer_of
 from eval.scoring.provenance import checkpoint_origin, dataset_origin, learnt_from, software
 from eval.scoring.published import published_means, published_rows
@@ -56,8 +57,10 @@ def evaluate(config: EvaluateConfig) -> list[Row]:
         refuse_mismatch(estimator, dataset)
     for dataset in test_sets.values():
         dataset.verify()
+    # Refuse a wrong file, or another package's faulty metric, before anything is estimated.
     for name, path in config.calibrations.items():
-        calibrated_cameras(path, test_sets[name])  # refuse a wrong file before anything is estimated
+        calibrated_cameras(path, test_sets[name])
+    metrics()
     wanted = wanted_conditions(estimator, config)
     conditions = {
         name: usable_conditions(estimator, name, dataset, wanted, config) for name, dataset in test_sets.items()

@@ -17,6 +17,7 @@ from torchmetrics import CatMetric
 from train.faults import LossNotFiniteError
 from train.image_augmentation import ImageAugment, ImageAugmentConfig
 from vision.bounds import at_least_one, inner_fraction, not_negative, positive
+from vision.errors import DactylError
 from vision.network_files import checkpoint_record
 from vision.networks.losses import LossConfig
 from vision.networks.model import build_model
@@ -117,6 +118,11 @@ class PoseTask(lightning.LightningModule):
         del batch_index  # counts within an epoch of the trainer; augmentation follows the count of all batches
         augment = ImageAugment(self.augment_config, self._generator())
         losses = self.losses(batch, augment)
+        if losses.shape != (len(batch["images"]),):
+            raise DactylError(
+                f"model '{self.model.config.head}': losses returned the shape {tuple(losses.shape)}, expected one "
+                f"value for each of {len(batch['images'])} samples"
+            )
         loss = losses.mean()
         if not torch.isfinite(loss):
             raise LossNotFiniteError(self.trainer.fit_loop.total_batch_idx, batch, losses)

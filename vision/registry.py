@@ -23,10 +23,11 @@ class Registry:
         kind: singular, for messages, for example ``renderer``.
         group: group of the entry points, for example ``dactyl.renderers``.
         ours: the parts of this package, as ``module:attribute``. No entry point replaces one of them.
+        made: type of what :meth:`build` returns.
     """
 
-    def __init__(self, kind: str, group: str, ours: Mapping[str, str]) -> None:
-        self.kind, self.group = kind, group
+    def __init__(self, kind: str, group: str, ours: Mapping[str, str], made: type = object) -> None:
+        self.kind, self.group, self._made = kind, group, made
         self._ours = {name: EntryPoint(name, target, group) for name, target in ours.items()}
 
     def names(self) -> tuple[str, ...]:
@@ -50,18 +51,21 @@ class Registry:
             raise self._fault(name, "loaded", error) from error
 
     def build(self, name: str) -> Any:
-        """Call the part of that name, which takes no arguments.
+        """Call the part of that name, which takes no arguments, and return what it makes.
 
         Raises:
-            DactylError: as :meth:`load`, or the part cannot be made.
+            DactylError: as :meth:`load`, the part cannot be made, or is not of the type.
         """
         part = self.load(name)
         if name in self._ours:
             return part()
         try:
-            return part()
+            built = part()
+            if not isinstance(built, self._made):
+                raise TypeError(f"it returns {built!r:.60}, expected a {self._made.__module__}.{self._made.__name__}")
         except Exception as error:
             raise self._fault(name, "made", error) from error
+        return built
 
     def _fault(self, name: str, done: str, error: Exception) -> DactylError:
         target, reason = self._found[name].value, printable(str(error)) or type(error).__name__

@@ -193,7 +193,7 @@ class _Surveyor(Eye):
 
     def self_calibrate(self, seen: list[np.ndarray], nominal: Cameras) -> Any:
         self.surveyed = [*getattr(self, "surveyed", []), np.array(seen)]
-        moved = torch.from_numpy(nominal.extrinsics.copy())
+        moved = torch.tensor(nominal.extrinsics)
         moved[:, 0, 3] += len(self.surveyed) / 1000
         return SimpleNamespace(cameras=Cameras(torch.tensor(nominal.intrinsics), moved))
 

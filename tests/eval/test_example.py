@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.eval.lab import cameras as cameras_of_a_laboratory
+from tests.eval.lab import calibrated_rig
 from tests.synthetic import make_dataset
 from vision.errors import DactylError
 from vision.estimator import PoseEstimator
@@ -66,10 +66,8 @@ def refuses_by_name(folder: Path, files: list[str], monkeypatch: pytest.MonkeyPa
     for number in range(3):
         (folder / f"note{number}.bmp").write_bytes(b"BM")
         shutil.copy(folder / "wide.png", folder / f"wide{number}.png")
-    some = cameras_of_a_laboratory()
-    save_calibration(folder / "all.json", some)
-    del some["top"]
-    save_calibration(folder / "some.json", some)
+    save_calibration(folder / "all.json", calibrated_rig())
+    save_calibration(folder / "some.json", calibrated_rig().chosen(["left", "right"]))
     wide = [str(folder / f"wide{number}.png") for number in range(3)]
     for sources, text in (
         (

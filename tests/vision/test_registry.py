@@ -29,6 +29,15 @@ def test_a_part_that_fails_is_named(monkeypatch: pytest.MonkeyPatch, method: str
         getattr(Registry("metric", "dactyl.metrics", {}), method)("theirs")
 
 
+def test_a_part_of_another_type_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found: a hand whose function forgot to return it was taken for a scene without a hand."""
+    monkeypatch.setattr(registry, "entry_points", lambda group: [EntryPoint("theirs", "builtins:print", group)])
+    with pytest.raises(
+        DactylError, match=r"hand 'theirs' \(builtins:print\) cannot be made: it returns None, expected"
+    ):
+        Registry("hand", "dactyl.hands", {}, str).build("theirs")
+
+
 def test_installed_packages_are_read_once_and_again_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Found: reading the metadata of all of them took 10 ms, which each configuration of a network did three times."""
     read: list[str] = []

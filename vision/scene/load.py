@@ -24,6 +24,7 @@ from vision.registry import Registry
 from vision.scene.hand import Hand
 from vision.scene.lettered import BoxFile, PrismFile
 from vision.scene.meshes import MeshFile
+from vision.scene.objects import PoseObject
 from vision.scene.plain import Plain, from_plain
 from vision.scene.rig import Rig
 from vision.scene.rig_files import RigFile
@@ -34,8 +35,8 @@ from vision.scene.surroundings import Background, Workspace
 SCENES = CONFIGS / "scenes"
 """Folder of the scenes that ship with the program."""
 
-HANDS = Registry("hand", "dactyl.hands", {})
-OBJECTS = Registry("object", "dactyl.objects", {})
+HANDS = Registry("hand", "dactyl.hands", {}, Hand)
+OBJECTS = Registry("object", "dactyl.objects", {}, PoseObject)
 """Parts of other packages: functions without arguments that return a ``Hand`` or a ``PoseObject``."""
 
 _MOST_BYTES = 1 << 26  # of JSON: a scene with its meshes
