@@ -87,6 +87,7 @@ def test_the_camera_comes_back(
     said = capsys.readouterr().out
     assert "reprojection error" in said
     assert re.search(r"top: 0\.\d+ m from the board in 01\.png, reference 0\.\d mm \(0\.\d+ px\) off\n", said)
+    assert "top: the places are turned about one axis only, so an error of the board's origin along" in said
     found = load_calibration(tmp_path / "c.json")["top"]
     assert found.rms is not None
     assert found.rms < 0.3
