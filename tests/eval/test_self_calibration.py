@@ -15,7 +15,6 @@ from msgspec import structs
 from scipy.spatial.transform import Rotation
 
 from eval.evaluate import evaluate
-from eval.laboratory import self_calibration
 from eval.laboratory.calibration_files import find_capture_frame
 from eval.laboratory.cli import main_calibrate
 from eval.laboratory.frame_refinement import self_calibrate_with_frame
@@ -65,12 +64,10 @@ def true_cameras(recording: int) -> tuple[np.ndarray, np.ndarray]:
     return matrices, transforms
 
 
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> TripletDataset:
-    """Two recordings."""
-    folder = tmp_path_factory.mktemp("recordings") / "set"
+def write_recordings(folder: Path, count: int) -> TripletDataset:
+    """A set of ``count`` recordings, each with cameras of its own."""
     samples = []
-    for index in range(2 * GROUP):
+    for index in range(count * GROUP):
         label = make_label(index, SIZE)
         label["joint_position"][:2] = [-0.2, -0.1]
         label["camera_intrinsics"], label["camera_extrinsics"] = true_cameras(index // GROUP)
@@ -79,6 +76,16 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> TripletDataset:
     config = {"render": {"displacement": "per-recording", "recording_size": GROUP}}
     write_manifest(folder, records, SIZE, config=config)
     return TripletDataset(folder)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> TripletDataset:
+    return write_recordings(tmp_path_factory.mktemp("recordings") / "set", 2)
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory) -> TripletDataset:
+    return write_recordings(tmp_path_factory.mktemp("recording") / "set", 1)
 
 
 class Seer(Oracle):
@@ -191,14 +198,11 @@ def _origin(path: Path):  # type: ignore[no-untyped-def]
 
 
 def test_calibrate_from_a_dataset_writes_cameras_that_see_as_the_true_ones(
-    dataset: TripletDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    single: TripletDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(PoseEstimator, "load", lambda name, device="cpu": Seer([dataset]))
-    monkeypatch.setattr(
-        self_calibration, "evenly_spaced", lambda count, wanted: list(range(GROUP))
-    )  # one recording of two
+    monkeypatch.setattr(PoseEstimator, "load", lambda name, device="cpu": Seer([single]))
     file = tmp_path / "calibration.json"
-    main_calibrate(["--from", str(dataset.folder), "--output", str(file)])
+    main_calibrate(["--from", str(single.folder), "--output", str(file)])
     assert "from 12 triplets" in capsys.readouterr().out
     views = NetworkViews(RIG, load_calibration(file))
     # The pictures of these cameras are turned to the nominal direction: where a point lands there, it lies.
@@ -207,6 +211,20 @@ def test_calibrate_from_a_dataset_writes_cameras_that_see_as_the_true_ones(
     seen = project(point, camera.matrix, camera.transform)[0] + 0.5
     assert seen == pytest.approx(project(point, *(part[0] for part in true_cameras(0)))[0], abs=0.3)
     assert views.cameras[0].shape == (3, 3, 3)
+
+
+def test_sets_whose_samples_do_not_share_their_cameras_are_refused(
+    dataset: TripletDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Found from all together, they would be cameras that fit none, with a small deviation."""
+    from tests.datasets import write_dataset
+
+    apart = TripletDataset(write_dataset(tmp_path / "apart", (6,), SIZE))
+    monkeypatch.setattr(PoseEstimator, "load", lambda name, device="cpu": Seer([dataset, apart]))
+    for refused, text in ((dataset, "its samples are of 2 recordings"), (apart, "each of its samples has cameras of")):
+        with pytest.raises(DactylError, match=text):
+            main_calibrate(["--from", str(refused.folder), "--output", str(tmp_path / "calibration.json")])
+        assert not (tmp_path / "calibration.json").exists()
 
 
 def test_the_frame_of_a_board_calibration_is_found_with_its_cameras(dataset: TripletDataset) -> None:
@@ -259,16 +277,16 @@ def test_pictures_of_twelve_bits_can_be_calibrated_from(tmp_path: Path) -> None:
 
 
 def test_a_recording_in_which_the_object_is_not_recognised_gives_no_cameras(
-    dataset: TripletDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    single: TripletDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However sure the network is; the file of before stays."""
-    monkeypatch.setattr(PoseEstimator, "load", lambda name, device="cpu": Seer([dataset], error_px=6.0))
+    monkeypatch.setattr(PoseEstimator, "load", lambda name, device="cpu": Seer([single], error_px=6.0))
     file = tmp_path / "calibration.json"
     file.write_text("kept")
     with pytest.raises(
         DactylError, match=r"keypoints scatter by \d+\.\d pixels .* more than 3\.5: .* nothing was written"
     ):
-        main_calibrate(["--from", str(dataset.folder), "--output", str(file)])
+        main_calibrate(["--from", str(single.folder), "--output", str(file)])
     assert file.read_text() == "kept"
 
 
@@ -407,14 +425,14 @@ def test_a_calibration_stays_in_its_own_frame() -> None:
 
 
 def test_calibrate_from_finds_the_frame_of_an_earlier_calibration(
-    tmp_path: Path, dataset: TripletDataset, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, single: TripletDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cameras = {
         camera.name: CalibratedCamera(_opencv(camera.intrinsics), Lens(), SIZE, SIZE, camera.extrinsics @ CAPTURE)
         for camera in RIG.cameras
     }
     save_calibration(tmp_path / "board.json", cameras)
-    monkeypatch.setattr(PoseEstimator, "load", lambda name, device="cpu": Seer([dataset]))
+    monkeypatch.setattr(PoseEstimator, "load", lambda name, device="cpu": Seer([single]))
     asked: dict[str, np.ndarray] = {}
 
     def find(self: Seer, seen: Observations, intrinsics: np.ndarray, extrinsics: np.ndarray, distortion: bool) -> None:
@@ -430,7 +448,7 @@ def test_calibrate_from_finds_the_frame_of_an_earlier_calibration(
     monkeypatch.setattr(Seer, "self_calibrate", find)
     output, board = tmp_path / "calibration.json", tmp_path / "board.json"
     with pytest.raises(DactylError, match="enough; nothing was written"):
-        main_calibrate(["--from", str(dataset.folder), "--calibration", str(board), "--output", str(output)])
+        main_calibrate(["--from", str(single.folder), "--calibration", str(board), "--output", str(output)])
     np.testing.assert_allclose(asked["extrinsics"], RIG.nominal.extrinsics, atol=1e-6)
 
 
