@@ -27,7 +27,7 @@ from eval.scoring.record import Evaluation, load_evaluation
 from tests.datasets import make_images, make_label, write_manifest
 from tests.eval.oracle import Oracle
 from tests.scenes import rig, scene
-from vision.bootstrap import Interval, mean_interval
+from vision.bootstrap import Interval
 from vision.errors import DactylError
 from vision.estimator import Observations, PoseEstimator
 from vision.geometry.cameras import project
@@ -143,10 +143,9 @@ def _intervals_are_over_recordings(folder: Path, said: Interval | None) -> None:
     evaluation = load_evaluation("ours", folder)
     lab, apart = evaluation.sets
     assert (lab.resampled, apart.resampled) == ("recordings", "episodes")
-    errors = lab.scored["nominal"].errors["position"]
-    assert said == mean_interval(errors, np.arange(2 * GROUP) // GROUP, np.random.default_rng(0))
+    assert said is None, "two recordings are too few"
     np.testing.assert_array_equal(apart.clusters, apart.columns["episode"])
-    assert "bootstrap over episodes or, of lab, recordings)" in (folder / "table.md").read_text()
+    assert "bootstrap over episodes or, of lab, recordings, 5 or more)" in (folder / "table.md").read_text()
     pairs = {one.test_set: (one.clusters, one.resampled) for one in compare(evaluation, evaluation)}
     assert pairs["lab"] == (2, "recordings")
     single = evaluation.record.test_sets["lab"]

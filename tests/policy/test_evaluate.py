@@ -94,8 +94,8 @@ def test_results_count_as_they_should() -> None:
     assert result.std == pytest.approx(np.sqrt(6))
     many = Result("mine", np.random.default_rng(0).poisson(9, 400).tolist(), 400, 0, 0)
     assert many.interval == pytest.approx((many.mean - 1.96 * 3 / 20, many.mean + 1.96 * 3 / 20), abs=0.06)
-    assert Result("mine", [50, 50], 0, 0, 2).interval == (50, 50)
-    assert Result("mine", [50], 0, 0, 1).interval is None, "one trial says nothing about others"
+    assert Result("mine", [50] * 5, 0, 0, 5).interval == (50, 50)
+    assert Result("mine", [50] * 4, 0, 0, 4).interval is None, "few trials say nothing about others"
 
 
 def test_the_film_shows_where_most_goals_are_reached() -> None:
