@@ -5,17 +5,28 @@ The samples of one episode show nearly the same grasp, and those of one recordin
 are not independent: resampling them one by one would give far too narrow intervals. The cluster bootstrap draws whole
 clusters with replacement instead (Davison and Hinkley, "Bootstrap Methods and their Application", section 3.8), and the
 interval lies between percentiles.
+
+Percentiles alone are too narrow for few clusters, which show less scatter than they come from: of five, 85 % of
+intervals hold the truth. Their distances from the mean are therefore widened as Student's t is wider than the normal
+distribution (after Hesterberg, "What Teachers Should Know About the Bootstrap", The American Statistician 2015, who
+widens the percentiles' levels): by 58 % for 5 clusters, 22 % for 10, 10 % for 20 and 4 % for 50. Of normal means, 95 %
+of intervals then hold the truth, of skewed ones (gamma of shape 2) 91 % of five clusters and 95 % of twenty.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import ndtri, stdtrit
 
 RESAMPLES = 2_000
 LEVEL = 0.95
+FEWEST_CLUSTERS = 5
+"""Number of clusters below which there is no interval: one that holds the truth as often as it says would be so wide
+that it says nothing."""
 
 
 class Interval(NamedTuple):
@@ -31,10 +42,10 @@ def mean_interval(
     """Compute the interval of the mean of values (N,), or of a fraction for booleans; value i is of ``clusters[i]``.
 
     Returns:
-        The interval; None for a single cluster, which says nothing about others.
+        The interval; None for fewer than :data:`FEWEST_CLUSTERS`.
     """
-    means = _resampled_means(values, clusters, generator)
-    return None if means is None else _percentiles(means, level)
+    found = _resample(values, clusters, generator)
+    return None if found is None else _interval(found.mean, found.means, [found], level)
 
 
 def difference_interval(
@@ -48,25 +59,52 @@ def difference_interval(
     more precise.
 
     Returns:
-        The interval; None if either has a single cluster.
+        The interval; None if either has fewer clusters than :data:`FEWEST_CLUSTERS`.
     """
-    found = [_resampled_means(*one, generator) for one in (values, less)]
-    return None if found[0] is None or found[1] is None else _percentiles(found[0] - found[1], LEVEL)
+    found, other = (_resample(*one, generator) for one in (values, less))
+    if found is None or other is None:
+        return None
+    return _interval(found.mean - other.mean, found.means - other.means, [found, other], LEVEL)
 
 
-def _resampled_means(values: ArrayLike, clusters: ArrayLike, generator: np.random.Generator) -> np.ndarray | None:
-    """Return the means (RESAMPLES,) of resampled clusters; None for a single cluster."""
+class _Resampled(NamedTuple):
+    """A mean, the means (RESAMPLES,) of resampled clusters, and the number of clusters."""
+
+    mean: float
+    means: np.ndarray
+    clusters: int
+
+
+def _resample(values: ArrayLike, clusters: ArrayLike, generator: np.random.Generator) -> _Resampled | None:
+    """Return the mean and resampled means; None for too few clusters."""
     values = np.asarray(values, dtype=np.float64)
     names, cluster = np.unique(np.asarray(clusters), return_inverse=True)
     if values.shape != cluster.shape:
         raise ValueError(f"{values.shape} values of {cluster.shape} clusters")
-    if len(names) < 2:
+    count = len(names)
+    if count < FEWEST_CLUSTERS:
         return None
     sums, sizes = np.bincount(cluster, values), np.bincount(cluster)
-    drawn = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), RESAMPLES)
-    return np.asarray((drawn @ sums) / (drawn @ sizes))
+    drawn = generator.multinomial(count, np.full(count, 1 / count), RESAMPLES)
+    return _Resampled(float(values.mean()), np.asarray((drawn @ sums) / (drawn @ sizes)), count)
 
 
-def _percentiles(means: np.ndarray, level: float) -> Interval:
+def _interval(mean: float, means: np.ndarray, parts: Sequence[_Resampled], level: float) -> Interval:
+    """Return the percentiles of resampled means (RESAMPLES,) of the sum or difference of independent parts, their
+    distances from the mean widened for the number of clusters."""
     low, high = np.percentile(means, [50 * (1 - level), 50 * (1 + level)])
-    return Interval(float(low), float(high))
+    wider = _widening(parts, level)
+    return Interval(float(mean - wider * (mean - low)), float(mean + wider * (high - mean)))
+
+
+def _widening(parts: Sequence[_Resampled], level: float) -> float:
+    """Return the ratio of Student's interval to the normal one of the resampled means' scatter, for the degrees of
+    freedom by Welch and Satterthwaite."""
+    shown = np.array([part.means.var() for part in parts])
+    if not shown.any():
+        return 1.0
+    free = np.array([part.clusters - 1 for part in parts])
+    variance = shown * (free + 1) / free  # resampled means scatter by the clusters' variance with divisor k, not k - 1
+    freedom = variance.sum() ** 2 / (variance**2 / free).sum()
+    tail = (1 + level) / 2
+    return float(stdtrit(freedom, tail) / ndtri(tail) * np.sqrt(variance.sum() / shown.sum()))

@@ -9,6 +9,7 @@ import numpy as np
 from eval.estimation.estimates import Observer
 from eval.estimation.sources import Source
 from eval.laboratory.frame_refinement import self_calibrate_with_frame
+from eval.scoring.found_cameras import refuse_several_rigs
 from vision.errors import DactylError
 from vision.estimator import Observations
 from vision.progress import progress
@@ -88,9 +89,11 @@ def find_own_cameras(observer: Observer, source: Source, most: int, batch_size: 
         batch_size: number of shots in one call of the network.
 
     Raises:
-        DactylError: the network cannot find cameras, or the shots leave one undetermined.
+        DactylError: the network cannot find cameras, the shots leave one undetermined, or they do not share cameras.
     """
     cameras = OwnCameras(observer, most)
+    if source.dataset is not None:
+        refuse_several_rigs(source.dataset)
     numbers, shots = source.shots(most)
     with progress(f"finding the cameras of {source.name}", len(numbers), "triplets") as advance:
 

@@ -60,6 +60,7 @@ class Source:
         read: reads one shot.
         remarks: what the user should know about them.
         files: the user's image files that they are read from; empty for a dataset.
+        dataset: the dataset that they are read from, if they are.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Source:
     read: Callable[[int], Shot]
     remarks: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
+    dataset: TripletDataset | None = None
 
     def shots(self, limit: int | None) -> tuple[list[int], Iterator[Shot]]:
         """Return the numbers of at most ``limit`` evenly spaced shots, and the shots, each read when it is needed."""
@@ -113,10 +115,13 @@ def _dataset(folder: Path, scene: Scene) -> Source:
     dataset = TripletDataset(folder)
     require_same(scene, dataset.scene, f"{folder}: not what the network was trained on", to_a_network=True)
 
-    def read(number: int) -> Shot:
-        return Shot(sample_key(int(dataset.indices[number])), *sample_pictures(dataset, number))
+    timed = dataset.manifest.recording is not None  # an imported recording keeps its triplets' times
 
-    return Source(str(folder), len(dataset), read)
+    def read(number: int) -> Shot:
+        time_s = float(dataset.appearance(number)["time_s"]) if timed else None
+        return Shot(sample_key(int(dataset.indices[number])), *sample_pictures(dataset, number), time_s)
+
+    return Source(str(folder), len(dataset), read, dataset=dataset)
 
 
 def _files(name: str, found: FoundTriplets, config: EstimateConfig, remarks: Sequence[str] = ()) -> Source:

@@ -31,8 +31,8 @@ class CalibrateConfig:
         output: file to write, for example calibration.json.
         reference: images in which the board lies at a known pose: file name (the same in every camera's folder) to the
             board's position (x y z, metres) and orientation (quaternion w x y z) in capture coordinates, 7 numbers. The
-            board's frame is OpenCV's: origin in a corner, x along the columns, y along the rows. Two or more places
-            check each other.
+            board's frame is OpenCV's: origin in a corner, x along the columns, y along the rows. Three places that are
+            turned about different axes check each other.
         board: the ChArUco board as printed.
         picture_bits: number of significant bits in 16-bit PNG images; null to tell them from the values.
         max_rms: largest accepted reprojection error of a camera, pixels.

@@ -21,10 +21,10 @@ def main_calibrate(argv: Sequence[str]) -> None:
     """Calibrate a laboratory's cameras from images of a ChArUco board, or with --from of the hand at work.
 
     Writes intrinsics, distortion and extrinsics in OpenCV's form. docs/recording.md says which images to take of a
-    board. Two or more reference places check each other: the command prints how far each is from where the camera sees
-    the board. --from needs no board: a network finds hand and object in some hundred triplets of a recording or
-    dataset, and with them each camera's displacement and focal length (docs/first-day.md; dactyl calibrate --from x
-    --help).
+    board. Reference places that are turned check each other: the command prints how far each is from where the camera
+    sees the board, and which error would not show. --from needs no board: a network finds hand and object in some
+    hundred triplets of a recording or dataset, and with them each camera's displacement and focal length
+    (docs/first-day.md; dactyl calibrate --from x --help).
 
     examples:
       dactyl calibrate --config lab/calibrate.yaml --output lab/recording/calibration.json
@@ -63,6 +63,17 @@ def _said_of(name: str, result: CalibrationResult) -> Iterator[str]:
         yield f"{name}: {distance:.3f} m from the board in {file}{checked}"
     if placement.unchecked:
         yield f"{name}: {placement.unchecked}: lay the board at a second place, 5 cm or more from the first, and turned"
+    elif len(placement.unseen) == 3:
+        yield (
+            f"{name}: the places are parallel, so an error of the board's origin or axes that they share does not "
+            "show: lay the board at two more, each turned by 20 degrees or more, about different axes"
+        )
+    elif len(placement.unseen):
+        along = " and ".join(" ".join(f"{value:.2f}" for value in vector) for vector in placement.unseen)
+        yield (
+            f"{name}: the places are turned about one axis only, so an error of the board's origin along {along} of "
+            "its frame does not show: lay the board at one more, turned by 20 degrees or more about another axis"
+        )
 
 
 def _calibrate_from(argv: Sequence[str]) -> None:

@@ -1,7 +1,8 @@
 """A camera's pose from measured poses of the board: how far they disagree, and the likely mistake.
 
 Each image alone gives the board's pose in the camera's frame; the references give it in capture coordinates. One rigid
-transform must map one to the other. A single reference fits any camera pose; two or more check each other.
+transform must map one to the other. A single reference fits any camera pose; two or more check each other. An error
+that all share, such as the board's middle measured in place of its corner, shows only as far as the board was turned.
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ class Placement:
         rms_px, rms_mm: disagreement of each reference with what the camera sees, root mean square over the board's
             corners, by file name; empty if the references cannot check each other.
         unchecked: why they cannot check each other, else None.
+        unseen: (M, 3) unit vectors in the board's frame, along which an error of its origin that all references share
+            would not show: all three of parallel places, one of places turned about one axis only, else none.
     """
 
     transform: FloatArray
@@ -64,6 +67,7 @@ class Placement:
     rms_px: dict[str, float]
     rms_mm: dict[str, float]
     unchecked: str | None
+    unseen: FloatArray
 
 
 def place_camera(
@@ -99,7 +103,7 @@ def place_camera(
     outlines = [_apply(each, outline) for each in to_camera]
     distance = {name: float(np.linalg.norm(each.mean(axis=0))) for name, each in zip(names, outlines, strict=True)}
     if unchecked := _unchecked(to_capture, to_camera):
-        return Placement(transform, distance, {}, {}, unchecked)
+        return Placement(transform, distance, {}, {}, unchecked, np.eye(3))
     expected = [_apply(transform @ each, outline) for each in to_capture]
     rms_mm = {name: 1000 * _rms(a - b) for name, a, b in zip(names, expected, outlines, strict=True)}
     rms_px = {name: _rms(a - b) for name, a, b in zip(names, seen, pixels, strict=True)}
@@ -110,7 +114,7 @@ def place_camera(
             f"{where}: reference {worst}: {rms_mm[worst]:.1f} mm ({rms_px[worst]:.1f} px) from where the camera sees "
             f"the board, above max_reference_mm {references.max_mm:g}; {likely}"
         )
-    return Placement(transform, distance, rms_px, rms_mm, None)
+    return Placement(transform, distance, rms_px, rms_mm, None, _unseen(to_camera[:, :3, :3]))
 
 
 def _unchecked(to_capture: FloatArray, to_camera: FloatArray) -> str | None:
@@ -123,6 +127,17 @@ def _unchecked(to_capture: FloatArray, to_camera: FloatArray) -> str | None:
     if shift < _APART_M and turn < _APART_DEG:
         return f"references {1000 * shift:.0f} mm and {turn:.0f} degrees apart cannot check each other"
     return None
+
+
+def _unseen(rotations: FloatArray) -> FloatArray:
+    """Return the unit vectors (M, 3) whose directions hardly differ between rotations (N, 3, 3) of the board.
+
+    An error e of the board's origin moves it by R e at each place. The camera's position takes up the mean of these, so
+    only their differences show. Two places that are turned by an angle show the sine of its half.
+    """
+    _, shown, directions = np.linalg.svd((rotations - rotations.mean(axis=0)).reshape(-1, 3))
+    limit = math.sin(math.radians(_APART_DEG) / 2)
+    return np.asarray(directions[shown / math.sqrt(len(rotations)) < limit])
 
 
 def _likely_mistake(references: References, to_capture: FloatArray, to_camera: FloatArray) -> str:

@@ -13,6 +13,7 @@ from eval.laboratory.frame_refinement import self_calibrate_with_frame
 from eval.laboratory.network_views import CalibratedViews, CentralViews, NetworkViews
 from eval.laboratory.pictures import LONGEST_STEP_S, check_bits, read_picture
 from eval.laboratory.triplets import picture_streams, recorded_triplets, sample_pictures
+from eval.scoring.found_cameras import refuse_several_rigs
 from vision.bounds import at_most_seconds
 from vision.errors import DactylError
 from vision.progress import progress
@@ -31,7 +32,7 @@ class SelfCalibrateConfig:
     """Calibration from the hand at work.
 
     Attributes:
-        recording: folder given to --from: a dataset, or a recording (<camera>.csv and images).
+        recording: folder given to --from: a dataset of one recording, or a recording (<camera>.csv and images).
         output: file to write, for example calibration.json.
         checkpoint: checkpoint file of a geometric network, or the name of shipped weights.
         calibration: an earlier calibration of the recording's cameras, calibration.json or Kalibr's camchain, whose
@@ -90,7 +91,7 @@ def calibrate_from(config: SelfCalibrateConfig) -> FoundRig:
     """Find the cameras and write the file.
 
     Raises:
-        DactylError: the recording cannot be read, or leaves a camera undetermined.
+        DactylError: the recording cannot be read, leaves a camera undetermined, or is of cameras that moved.
     """
     from vision.estimator import PoseEstimator
 
@@ -137,6 +138,7 @@ def recorded(config: SelfCalibrateConfig, scene: Scene) -> Iterator[tuple[list[n
     """Yield the images of each triplet in rig order, and their origins; ``scene`` is the network's."""
     if has_manifest(config.recording):
         dataset = TripletDataset(config.recording)
+        refuse_several_rigs(dataset)
         require_same(
             scene, dataset.scene, f"{config.recording}: not what the network was trained on", to_a_network=True
         )

@@ -19,8 +19,8 @@ from eval.report.table_text import csv_text
 from eval.scoring.comparison import Difference, compare
 from eval.scoring.metrics import metrics
 from eval.scoring.record import Evaluation, load_evaluation
-from eval.scoring.table import NONE, intervals_over
-from vision.bootstrap import RESAMPLES
+from eval.scoring.table import NONE, intervals_over, too_few
+from vision.bootstrap import FEWEST_CLUSTERS, RESAMPLES
 from vision.config import parse
 from vision.console import Console
 from vision.errors import printable
@@ -112,7 +112,8 @@ def _notes(baseline: Evaluation, candidate: Evaluation, found: Sequence[Differen
     ]
     notes.append(
         f"Difference: candidate less baseline. 95 % CI: {RESAMPLES:,} resamples of whole {intervals_over(found)}, each "
-        "row by itself: of twenty errors that do not differ about one is called significant."
+        "row by itself: of twenty errors that do not differ about one is called significant. Of fewer than "
+        f"{FEWEST_CLUSTERS} nothing is."
     )
     for one in {one.test_set: one for one in found}.values():
         samples = f"{one.samples[0]:,} samples of {one.clusters:,} {one.resampled}"
@@ -143,7 +144,7 @@ def _cells(one: Difference) -> list[str]:
     signed = [
         NONE if value is None else f"{scale * value:+.{digits}f}" for value in (one.difference, *(one.interval or ()))
     ]
-    between = " to ".join(signed[1:]) or NONE
+    between = " to ".join(signed[1:]) or too_few(one.clusters)
     significant = {None: NONE, True: "yes", False: "no"}[one.significant]
     return [heading, one.test_set, one.protocol, *means, signed[0], between, significant]
 
@@ -163,6 +164,7 @@ def _flat(one: Difference) -> dict[str, Any]:
         "paired": one.paired,
         "baseline_samples": one.samples[0],
         "candidate_samples": one.samples[1],
+        "clusters": one.clusters,
         **means,
         "difference": one.difference,
         "difference_ci95_low": low,

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from eval.scoring.metric_rows import Metric
 from eval.scoring.metrics import MAIN, ErrorSummary, metrics, table_metrics
-from eval.scoring.table import NONE, PUBLISHED, Row, table_notes
+from eval.scoring.table import NONE, PUBLISHED, Row, table_notes, too_few
 from vision.console import Console
 from vision.templating import markdown_table
 
@@ -60,6 +60,7 @@ def flat(row: Row) -> dict[str, Any]:
     texts = ("estimator", "test_set", "renderer", "head", "protocol", "cameras")
     found: dict[str, Any] = {key: None if getattr(row, key) == NONE else getattr(row, key) for key in texts}
     found["samples"] = row.samples
+    found["clusters"] = row.clusters
     for key, metric in metrics().items():
         figure = row.figures.get(key)
         if metric.kind != "distribution":
@@ -140,7 +141,7 @@ def _cells(metric: Metric, row: Row) -> list[str]:
     figure, interval = row.figures.get(metric.key), row.intervals.get(metric.key)
     if metric.kind != "distribution" or figure is None:
         return [figure_text(metric, figure), *[NONE] * (len(_titles(metric)) - 1)]
-    between = NONE if interval is None else f"{interval.low:.2f}–{interval.high:.2f}"
+    between = too_few(row.clusters) if interval is None else f"{interval.low:.2f}–{interval.high:.2f}"
     others = [NONE if value is None else f"{value:.2f}" for value in (figure.median, figure.p90)]
     return [figure_text(metric, figure), between, *others]
 

@@ -28,12 +28,12 @@ class Difference:
         protocol: nominal, self-calibrated or calibrated.
         metric: the metric that is compared.
         samples: number of samples of the baseline and of the candidate.
-        clusters: number of episodes or recordings of the baseline's samples.
+        clusters: number of episodes or recordings, of the run that has fewer.
         resampled: which of them are resampled, episodes or recordings.
         paired: whether both have the same samples.
         baseline: the baseline's mean.
         candidate: the candidate's mean.
-        interval: 95 % interval of the difference; None for a single one of these and for infinite errors.
+        interval: 95 % interval of the difference; None for too few of these and for infinite errors.
     """
 
     test_set: str
@@ -125,7 +125,7 @@ def _differences(test_set: EvaluatedSet, ours: Scored, theirs: Scored, paired: b
             protocol=ours.condition.name,
             metric=metric,
             samples=(len(less), len(values)),
-            clusters=len(np.unique(clusters[0])),
+            clusters=min(len(np.unique(one)) for one in clusters),
             resampled=test_set.resampled,
             paired=paired,
             baseline=float(less.mean()),

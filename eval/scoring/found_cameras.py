@@ -47,6 +47,26 @@ def recordings_of(indices: np.ndarray, config: Mapping[str, Any], recording: obj
     return indices // size
 
 
+def refuse_several_rigs(dataset: TripletDataset) -> None:
+    """Raise DactylError unless all samples of a set share their cameras, so that these can be found from them."""
+    if len(dataset) < 2:
+        return
+    if (groups := recordings(dataset)) is None:
+        raise _no_recordings(dataset)
+    if (count := len(np.unique(groups))) > 1:
+        raise DactylError(
+            f"{dataset.folder}: its samples are of {count} recordings, each with cameras of its own; render a set of "
+            "one with --render.recording_size"
+        )
+
+
+def _no_recordings(dataset: TripletDataset) -> DactylError:
+    return DactylError(
+        f"{dataset.folder}: each of its samples has cameras of its own, and nothing to find them from; render one "
+        "with --render.displacement per-recording"
+    )
+
+
 def calibrated_cameras(calibration: Path, dataset: TripletDataset) -> Cameras:
     """Read K (N, C, 3, 3) and T (N, C, 4, 4) from a calibration file, the same for each sample.
 
@@ -83,10 +103,7 @@ def found_cameras(estimator: Estimator, dataset: TripletDataset, batch_size: int
     """
     groups = recordings(dataset)
     if groups is None:
-        raise DactylError(
-            f"{dataset.folder}: each of its samples has cameras of its own, and nothing to find them from; render one "
-            "with --render.displacement per-recording"
-        )
+        raise _no_recordings(dataset)
     nominal = dataset.rig.nominal
     found = Cameras(*(array.copy() for array in nominal.repeated(len(dataset))[:2]))
     with progress(f"{dataset.folder.name}, finding its cameras", len(dataset), "triplets") as advance:

@@ -12,7 +12,7 @@ from eval.scoring.comparison import Difference
 from eval.scoring.conditions import ProtocolName
 from eval.scoring.metrics import ErrorSummary, PoseErrors, metrics, summarise, table_metrics
 from eval.scoring.record import EvaluatedSet, Evaluation, Scored
-from vision.bootstrap import Interval, mean_interval
+from vision.bootstrap import FEWEST_CLUSTERS, Interval, mean_interval
 
 EXPECTED_RENDERERS = ("filament", "classic", "unity", "real")
 """Renderers whose test sets a full report has; one without a test set is shown as missing, never filled in."""
@@ -36,6 +36,7 @@ class Row:
         figures: summaries by the metrics' keys, in their units.
         intervals: 95 % intervals of the means in the main table.
         resampled: what the intervals resample, episodes or recordings.
+        clusters: number of these.
     """
 
     estimator: str
@@ -48,6 +49,7 @@ class Row:
     figures: Mapping[str, ErrorSummary] = field(default_factory=dict)
     intervals: Mapping[str, Interval | None] = field(default_factory=dict)
     resampled: str = "episodes"
+    clusters: int | None = None
 
     @property
     def rotation(self) -> ErrorSummary | None:
@@ -92,10 +94,15 @@ def table_notes(rows: Sequence[Row]) -> tuple[str, ...]:
     """Return notes that explain the terms in a table of these rows."""
     errors = (
         "Errors as mean ± standard deviation over the n samples, the mean's 95 % confidence interval (bootstrap over "
-        f"{intervals_over(rows)}), median and 90th percentile."
+        f"{intervals_over(rows)}, {FEWEST_CLUSTERS} or more), median and 90th percentile."
     )
     published = (_PUBLISHED_NOTE,) if any(row.estimator in PUBLISHED for row in rows) else ()
     return (" ".join([errors, *(metric.sentence for metric in table_metrics())]), *_NOTES, *published)
+
+
+def too_few(clusters: int | None) -> str:
+    """Return what stands in the place of an interval: that there are too few clusters, or that nothing is known."""
+    return NONE if clusters is None or clusters >= FEWEST_CLUSTERS else f"of {clusters}: too few"
 
 
 def intervals_over(rows: Iterable[Row | Difference]) -> str:
@@ -151,7 +158,8 @@ def evaluation_rows(evaluation: Evaluation) -> list[Row]:
 
 
 def measured(errors: PoseErrors, clusters: np.ndarray) -> dict[str, Any]:
-    """Return samples, figures and intervals of a row, for errors (N,) of samples that belong to ``clusters`` (N,).
+    """Return samples, figures, intervals and number of clusters of a row, for errors (N,) of samples that belong to
+    ``clusters`` (N,).
 
     Equal errors give equal intervals.
     """
@@ -165,4 +173,5 @@ def measured(errors: PoseErrors, clusters: np.ndarray) -> dict[str, Any]:
         for key, metric in known.items()
         if metric.in_table and metric.kind == "distribution"
     }
-    return {"samples": len(errors), "figures": figures, "intervals": intervals}
+    count = len(np.unique(clusters))
+    return {"samples": len(errors), "figures": figures, "intervals": intervals, "clusters": count}

@@ -88,6 +88,7 @@ def test_the_camera_comes_back(
     said = capsys.readouterr().out
     assert "reprojection error" in said
     assert re.search(r"top: 0\.\d+ m from the board in 01\.png, reference 0\.\d mm \(0\.\d+ px\) off\n", said)
+    assert "top: the places are turned about one axis only, so an error of the board's origin along" in said
     rig, by_name = load_calibration(tmp_path / "c.json")
     (found,), errors = rig.cameras, by_name["top"]
     assert errors.rms is not None

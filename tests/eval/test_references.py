@@ -25,14 +25,19 @@ CAPTURE_TO_CAMERA = rigid_transform(
 Poses = dict[str, list[float]]
 
 
-def seen_boards(count: int, square: float = BOARD.square) -> tuple[dict[str, Corners], Poses]:
+def tilted(number: int) -> FloatArray:
+    return Rotation.from_euler("zyx", [100 * number, 25 - 30 * number, 20 * number], degrees=True).as_matrix()
+
+
+def seen_boards(
+    count: int, square: float = BOARD.square, turn_of: Callable[[int], FloatArray] = tilted
+) -> tuple[dict[str, Corners], Poses]:
     """Corners with a tenth of a pixel of noise, and the true poses in capture coordinates."""
     rng = np.random.default_rng(3)
     inner = np.stack(np.meshgrid(np.arange(1, 7), np.arange(1, 5)), axis=-1).reshape(-1, 2)
     found, poses = {}, {}
     for number in range(count):
-        turn = Rotation.from_euler("zyx", [100 * number, 25 - 30 * number, 20 * number], degrees=True).as_matrix()
-        to_camera = rigid_transform(turn, [0.05 * number - 0.05, 0.04 - 0.06 * number, 0.6 + 0.1 * number])
+        to_camera = rigid_transform(turn_of(number), [0.05 * number - 0.05, 0.04 - 0.06 * number, 0.6 + 0.1 * number])
         true = np.append(inner * square, np.zeros((24, 1)), axis=1)
         rotation, shift = cv2.Rodrigues(to_camera[:3, :3])[0], to_camera[:3, 3]
         pixels = cv2.projectPoints(true, rotation, shift, MATRIX, DISTORTION)[0][:, 0]
@@ -72,6 +77,36 @@ def test_references_that_cannot_check_each_other_are_said_to_be() -> None:
     apart, _ = seen_boards(2)
     with pytest.raises(DactylError, match="measure the places again"):
         place(apart, dict.fromkeys(apart, poses["0.png"]))
+
+
+def from_the_middle(poses: Poses) -> Poses:
+    """The poses of whoever measures the board's middle in place of its corner: 129 mm off."""
+    middle = rigid_transform(np.eye(3), [*np.divide(BOARD.size, 2), 0.0])
+    return {name: pose_of(transform_from_pose(pose) @ middle) for name, pose in poses.items()}
+
+
+def test_an_origin_that_parallel_places_cannot_show_is_said_to_be_unseen() -> None:
+    found, poses = seen_boards(3, turn_of=lambda number: tilted(0))
+    off = place(found, from_the_middle(poses))
+    assert max(off.rms_mm.values()) < 1  # 129 mm off, and nothing shows
+    assert off.unseen.shape == (3, 3)
+    with pytest.raises(DactylError, match="in millimetres"):  # other mistakes do show
+        place(found, times(1000)(poses))
+
+
+def test_of_places_turned_about_one_axis_the_origin_along_it_is_unseen() -> None:
+    axis = np.array([0.6, 0.0, 0.8])
+
+    def about_the_axis(number: int) -> FloatArray:
+        turned: FloatArray = tilted(0) @ Rotation.from_rotvec(np.deg2rad(25 * number) * axis).as_matrix()
+        return turned
+
+    found, poses = seen_boards(3, turn_of=about_the_axis)
+    (unseen,) = place(found, poses).unseen
+    assert abs(unseen @ axis) > 0.99
+    with pytest.raises(DactylError, match="from where the camera sees"):
+        place(found, from_the_middle(poses))
+    assert not len(place(*seen_boards(3)).unseen)
 
 
 def xyzw(poses: Poses) -> Poses:

@@ -144,3 +144,13 @@ def test_a_file_gets_the_whole_table(rows: list[Row]) -> None:
     print_table(rows, Console(file=file, width=80))
     assert "cameras known" in file.getvalue()
     assert "…" not in file.getvalue()
+
+
+def test_of_too_few_episodes_their_number_stands_in_the_place_of_an_interval() -> None:
+    errors = make_errors()
+    for count, said in ((2, True), (4, True), (5, False)):
+        row = our_row("real", "real", "geometric", "nominal", True, errors, np.arange(len(errors)) % count)
+        assert (f"of {count}: too few" in markdown([row], ())) == said
+        assert (row.intervals["position"] is None) == said
+        (line,) = csv.DictReader(io.StringIO(comma_separated([row])))
+        assert (line["clusters"], line["position_mean_ci95_low_mm"] == "") == (str(count), said)

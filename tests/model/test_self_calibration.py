@@ -15,7 +15,7 @@ from vision.errors import DactylError
 from vision.geometry.cameras import Cameras, project_torch
 from vision.solvers.bundle import solve_bundle
 from vision.solvers.given import CameraPrior, PointObservations, Subject
-from vision.solvers.self_calibration import RigSolution, self_calibrate
+from vision.solvers.self_calibration import RigSolution, refuse_moved, self_calibrate
 
 
 class Recording(Truth):
@@ -164,6 +164,28 @@ def test_a_recording_that_leaves_a_camera_open_is_refused() -> None:
             PointObservations(corners.pixels[:0], corners.scale[:0]),
             PointObservations(landmarks.pixels[:0], landmarks.scale[:0]),
         )
+
+
+@pytest.mark.parametrize("frames", [3, 60])
+def test_frames_whose_cameras_were_displaced_one_by_one_are_refused(frames: int) -> None:
+    """Each camera by Table 9 in each frame: what fits all is their mean, whose deviation is small and which fits none.
+    Of cameras that stayed, however many detections are wrong, frames contradict each other as much as they promise."""
+    apart, truth = Truth(frames, seed=11), Recording(frames, seed=11)
+    corners, landmarks = apart.sights(1.0, 1.0)
+    with pytest.raises(DactylError, match=rf"{frames} triplets contradict .* about .* camera \d, [3-9]\.\d times"):
+        refuse_moved(truth.calibrate(corners, landmarks), None)
+    corners, landmarks = truth.sights(1.0, 1.0)
+    wrong = truth.uniform(*corners.pixels.shape[:3]) < 0.05
+    corners = corners._replace(pixels=corners.pixels + 20 * wrong[..., None] * truth.noise(*corners.pixels.shape))
+    assert 0.1 < truth.calibrate(corners, landmarks).contradiction.max() < 1.5
+
+
+def test_any_number_of_frames_will_do() -> None:
+    """Fewer than cameras, too."""
+    for frames in (1, 2):
+        truth = Recording(frames, seed=12)
+        shift = truth.errors(truth.calibrate(*truth.sights(0.3, 0.3)).poses)[1]
+        assert shift.max() < 5
 
 
 def test_nothing_is_nan() -> None:

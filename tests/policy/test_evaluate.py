@@ -114,10 +114,10 @@ def test_results_count_as_they_should() -> None:
     assert goals.cells()[5:] == ["3", "2", "1", "0"]
     many = ConsecutiveGoals.of("", "", np.random.default_rng(0).poisson(9, 400).tolist(), ["dropped"] * 400)
     assert many.interval == pytest.approx((many.mean - 1.96 * 3 / 20, many.mean + 1.96 * 3 / 20), abs=0.06)
-    assert ConsecutiveGoals.of("", "", [50, 50], ["complete"] * 2).interval == (50, 50)
-    one = ConsecutiveGoals.of("", "", [50], ["complete"])
-    assert one.interval is None, "one trial says nothing about others"
-    assert one.cells()[4] == "–"
+    assert ConsecutiveGoals.of("", "", [50] * 5, ["complete"] * 5).interval == (50, 50)
+    few = ConsecutiveGoals.of("", "", [50] * 4, ["complete"] * 4)
+    assert few.interval is None, "few trials say nothing about others"
+    assert few.cells()[4] == "–"
 
 
 def test_the_film_shows_where_most_goals_are_reached() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vision.bootstrap import difference_interval, mean_interval
+from vision.bootstrap import FEWEST_CLUSTERS, difference_interval, mean_interval
 
 
 def test_one_sample_an_episode_is_scipys_percentile_bootstrap() -> None:
@@ -30,7 +30,9 @@ def test_episodes_are_drawn_whole() -> None:
         means.append(np.concatenate([values[episodes == episode] for episode in drawn]).mean())
     shuffled = rng.permutation(len(values))
     ours = mean_interval(values[shuffled], 100 - episodes[shuffled], np.random.default_rng(1))
-    np.testing.assert_allclose(ours, np.percentile(means, [2.5, 97.5]), atol=0.06)
+    wider = stats.t.ppf(0.975, 11) / stats.norm.ppf(0.975) * np.sqrt(12 / 11)
+    there = values.mean() + wider * (np.percentile(means, [2.5, 97.5]) - values.mean())
+    np.testing.assert_allclose(ours, there, atol=0.06)
     alone = mean_interval(values, np.arange(len(values)), np.random.default_rng(1))
     assert ours is not None
     assert alone is not None
@@ -64,7 +66,30 @@ def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
     assert 0.88 < hits / 200 < 0.99
 
 
-def test_one_episode_promises_nothing_and_lengths_must_agree() -> None:
-    assert mean_interval([1.0, 2.0], [4, 4], np.random.default_rng(0)) is None
+@pytest.mark.parametrize("count", [5, 8, 20])
+def test_few_episodes_promise_no_more_than_they_hold(count: int) -> None:
+    """Plain percentiles hold the truth in 85 % of five normal means, 88 % of eight and 93 % of twenty."""
+    rng = np.random.default_rng(4)
+    hits = differs = 0
+    for _ in range(1_000):
+        values, others = rng.normal(size=count), rng.normal(size=2 * count)
+        interval = mean_interval(values, np.arange(count), rng)
+        between = difference_interval((values, np.arange(count)), (others, np.arange(2 * count)), rng)
+        assert interval is not None
+        assert between is not None
+        hits += interval.low <= 0 <= interval.high
+        differs += not between.low <= 0 <= between.high
+    assert hits / 1_000 == pytest.approx(0.95, abs=0.02)
+    assert differs / 1_000 == pytest.approx(0.05, abs=0.02)
+
+
+def test_too_few_episodes_promise_nothing_and_lengths_must_agree() -> None:
+    few = np.arange(FEWEST_CLUSTERS - 1)
+    rng = np.random.default_rng(0)
+    assert mean_interval(few, few, rng) is None
+    enough = np.arange(FEWEST_CLUSTERS)
+    assert mean_interval(enough, enough, rng) is not None
+    assert difference_interval((few, few), (enough, enough), rng) is None
+    assert mean_interval(np.ones(9), np.arange(9), rng) == (1.0, 1.0)
     with pytest.raises(ValueError, match="clusters"):
         mean_interval([1.0, 2.0], [4], np.random.default_rng(0))

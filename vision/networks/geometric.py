@@ -28,7 +28,7 @@ from vision.scene.scene import Scene
 from vision.solvers.bundle import solve_bundle, solve_pose
 from vision.solvers.given import PointObservations, Subject
 from vision.solvers.landmarks import locate_landmarks
-from vision.solvers.self_calibration import RigSolution, self_calibrate
+from vision.solvers.self_calibration import RigSolution, refuse_moved, self_calibrate
 from vision.solvers.views import UNUSUAL, compare_views
 
 NO_WINDOW = (
@@ -153,6 +153,7 @@ class GeometricModel(PointNetwork):
                 f"more than {limit:.1f}: the network does not know such pictures or is hardly trained, or the cameras "
                 "moved from triplet to triplet"
             )
+        refuse_moved(solution, names)
         return solution
 
     @property

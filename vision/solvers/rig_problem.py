@@ -99,10 +99,10 @@ class RigProblem:
 
     def step(self, state: State, rig: RigState, found: Equations, damping: float) -> tuple[State, RigState]:
         """Take a damped Gauss-Newton step, which may increase the cost."""
-        each = found.gradient.new_full((len(found.gradient),), damping)
+        each, every = (found.gradient.new_full((count,), damping) for count in (len(found.gradient), self.cameras))
         matrix, coupling = damped(found.matrix, each), found.coupling.transpose(1, 2).flatten(2)  # (N, n, C m)
         solved = torch.linalg.solve_ex(matrix, torch.cat([coupling, found.gradient[..., None]], dim=-1))[0]
-        own = damped(found.camera_matrix.sum(dim=0) + torch.diag_embed(self.precision), each[: self.cameras])
+        own = damped(found.camera_matrix.sum(dim=0) + torch.diag_embed(self.precision), every)
         gradient = found.camera_gradient.sum(dim=0) + self.numbers(rig) * self.precision
         reduced = torch.block_diag(*own) - coupling.flatten(0, 1).mT @ solved[..., :-1].flatten(0, 1)
         right = gradient.flatten() - coupling.flatten(0, 1).mT @ solved[..., -1].flatten()

@@ -30,6 +30,7 @@ from vision.geometry.cameras import Cameras
 from vision.hardware import one_thread
 from vision.solvers.bundle import refine, solve_bundle
 from vision.solvers.bundle_problem import Equations, Linearization, Problem, State
+from vision.solvers.frame_scatter import contradiction, sandwich, trend
 from vision.solvers.given import CameraPrior, PointObservations, Subject, WeightedPixels
 from vision.solvers.look_alikes import named_by
 from vision.solvers.rig_problem import RigProblem, RigState
@@ -38,10 +39,10 @@ from vision.solvers.views import ViewAgreement
 
 _CONVERGED = 1e-3  # of the cost, in which 1/2 is one deviation
 _ITERATIONS = 30  # at most
-_PRIOR_FRAMES = 20  # number of frames that the model's own covariance counts for, against the frames' scatter
 _MOST_TURN = math.radians(0.6)  # largest accepted deviation of a camera's rotation; a triplet leaves about 0.3 degrees
 _ANGLES_WEIGHT = 0.01  # factor on the weight of the wrist's usual angles: a recording may hold others in all frames
 _LEAST_DRIFT_DEG, _CERTAIN_DRIFT = 0.02, 4.0  # what counts as one, at least: degrees, and its own deviations
+_MOST_CONTRADICTION = 3.0  # recordings show 0.8 to 1.1, cameras that Table 9 displaced for each triplet 3.7 to 5
 _LEAST_WEIGHT = 1e-2  # 1 / pixels^2: a point with an expected error above 10 pixels counts as not seen
 
 
@@ -61,6 +62,8 @@ class RigSolution:
         drift_deviation_deg: (C, 3) deviations of these.
         spread: (N,) pixels, :attr:`vision.solvers.views.ViewAgreement.spread` of each frame: how far the object's
             points scatter about their projections by these cameras and poses.
+        contradiction: (C,) how many times as far the frames lie apart about each camera's rotation as their pixels'
+            scales promise (:func:`vision.solvers.frame_scatter.contradiction`).
     """
 
     cameras: Cameras
@@ -70,6 +73,7 @@ class RigSolution:
     drift_deg: Tensor
     drift_deviation_deg: Tensor
     spread: Tensor
+    contradiction: Tensor
 
     @property
     def deviation(self) -> Tensor:
@@ -137,6 +141,18 @@ def self_calibrate(
     return solution
 
 
+def refuse_moved(solution: RigSolution, names: Sequence[str] | None) -> None:
+    """Raise DactylError where frames lie too far apart to share a camera: what was found is a mean that fits none of
+    them, and its deviation says nothing of that. ``names`` of the cameras as in :func:`self_calibrate`."""
+    most = int(solution.contradiction.argmax())
+    if (times := float(solution.contradiction[most])) > _MOST_CONTRADICTION:
+        raise DactylError(
+            f"self-calibration: {len(solution.spread)} triplets contradict each other about the direction of camera "
+            f"{names[most] if names else most + 1}, {times:.1f} times as much as the errors of their pixels allow: the "
+            "cameras moved from triplet to triplet, or the network does not know such pictures"
+        )
+
+
 def _refuse_open(solution: RigSolution, weight: Tensor, count: int, names: Sequence[str]) -> None:
     """Raise DactylError where a camera's rotation is not determined; the first ``count`` points of ``weight`` (N, C, P)
     are the object's."""
@@ -189,12 +205,14 @@ def _solution(problem: RigProblem, state: State, rig: RigState, view: Linearizat
     matrix = torch.stack([torch.block_diag(*one) for one in found.camera_matrix]) - coupling.mT @ solved[..., :-1]
     gradient = found.camera_gradient.flatten(1) - (coupling.mT @ solved[..., -1:]).squeeze(-1)
     prior = torch.diag(problem.precision.flatten())
-    covariance = _sandwich(matrix.sum(dim=0), gradient, prior)
+    total = matrix.sum(dim=0)
+    covariance = sandwich(total, gradient, prior)
     size = problem.precision.shape[1]
     seven = torch.cat([torch.arange(7) + size * camera for camera in range(problem.cameras)])
     cameras = frames.cameras(state)
-    turns = torch.cat([torch.arange(3) + size * camera for camera in range(problem.cameras)])
-    drift, deviation = _trend(matrix[:, turns][:, :, turns], gradient[:, turns])
+    each = [torch.arange(3) + size * camera for camera in range(problem.cameras)]
+    turns = torch.cat(each)
+    drift, deviation = trend(matrix[:, turns][:, :, turns], gradient[:, turns])
     return RigSolution(
         Cameras(cameras.intrinsics[0], cameras.extrinsics[0]),
         rig.further[:, -1] if problem.distortion else torch.zeros_like(rig.zoom),
@@ -203,6 +221,7 @@ def _solution(problem: RigProblem, state: State, rig: RigState, view: Linearizat
         torch.rad2deg(drift).unflatten(0, (-1, 3)),
         torch.rad2deg(deviation).unflatten(0, (-1, 3)),
         _spread(frames, cameras, view),
+        torch.tensor([contradiction(total[turn][:, turn], gradient[:, turn]) for turn in each]),
     )
 
 
@@ -218,28 +237,3 @@ def _spread(frames: Problem, cameras: Cameras, view: Linearization) -> Tensor:
     off = torch.linalg.vector_norm(view.residual[:, :, :count], dim=-1).median(dim=-1).values
     scale = frames.seen.weight[:, :, :count].clamp_min(1e-12).rsqrt()
     return ViewAgreement(cameras, scale, off).spread
-
-
-def _sandwich(matrix: Tensor, gradient: Tensor, prior: Tensor) -> Tensor:
-    """Return the covariance (m, m) for frames with gradients (N, m) at the solution and information ``matrix`` (m, m)
-    in all.
-
-    Frames scatter more or less than their pixels' scales promise. A few frames cannot show how much, so the promise
-    then prevails.
-    """
-    frames = len(gradient)
-    shown = (gradient - gradient.mean(dim=0)).mT @ gradient * (frames / max(frames - 1, 1))
-    said = (frames * shown + _PRIOR_FRAMES * matrix) / (frames + _PRIOR_FRAMES)
-    inverse = torch.linalg.inv_ex(matrix + prior)[0]
-    covariance: Tensor = inverse @ (said + prior) @ inverse
-    return covariance
-
-
-def _trend(matrix: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the linear change (m,) of parameters from the first frame to the last, and its deviation (m,): one
-    Gauss-Newton step from no change, given the frames' matrices (N, m, m) and gradients (N, m)."""
-    time = torch.linspace(-0.5, 0.5, len(gradient), dtype=gradient.dtype, device=gradient.device)
-    scores = gradient * time[:, None]
-    weighted = (matrix * time.square()[:, None, None]).sum(dim=0)
-    inverse = torch.linalg.pinv(weighted, hermitian=True)
-    return -inverse @ scores.sum(dim=0), (inverse @ (scores.mT @ scores) @ inverse).diagonal().clamp_min(0).sqrt()

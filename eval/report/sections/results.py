@@ -15,7 +15,7 @@ from eval.scoring.metrics import MAIN, PoseErrors, metrics, table_metrics
 from eval.scoring.published import published_means
 from eval.scoring.record import Evaluation
 from eval.scoring.table import EXPECTED_RENDERERS, NONE, PUBLISHED, Row, intervals_over, table_notes
-from vision.bootstrap import RESAMPLES
+from vision.bootstrap import FEWEST_CLUSTERS, RESAMPLES
 
 _BESIDE_PUBLISHED = (
     " Published figures are of the nominal protocol; compare only rows of that protocol with them, and each set with "
@@ -129,7 +129,7 @@ def definitions_section(rows: Sequence[Row]) -> Section:
     others = [metric.sentence for metric in metrics().values() if not metric.in_table]
     intervals = (
         f"Confidence intervals: {RESAMPLES:,} resamples of whole {intervals_over(rows)} with replacement, percentiles "
-        "of the mean."
+        f"of the mean, widened as Student's t for their number; none of fewer than {FEWEST_CLUSTERS}."
     )
     return Section("Definitions", [Paragraph(note) for note in (*table_notes(rows), *others, intervals)])
 
