@@ -32,7 +32,7 @@ class ViewQuality:
 
     Attributes:
         recognised: fraction of the object's keypoints that the network finds about as well as usual.
-        expected_px: median error that the network expects at the keypoints, pixels of the network's image.
+        expected_px: lower median (of eight the fourth smallest) of the errors expected at the keypoints, pixels of the network's image.
         residual_px: distance of its keypoints from those of the pose, likewise.
     """
 
@@ -175,7 +175,11 @@ class Observer:
         if usual is not None:
             scale = found["keypoint_scale"][row]
             matrices, transforms = found["intrinsics"][row], found["extrinsics"][row]
-            numbers = (recognised(scale, usual), np.median(scale, axis=-1), found["residual"][row])
+            numbers = (
+                recognised(scale, usual),
+                np.quantile(scale, 0.5, axis=-1, method="lower"),
+                found["residual"][row],
+            )
             rows = zip(*(array.tolist() for array in numbers), strict=True)
             cameras = {name: ViewQuality(*figures) for name, figures in zip(rig.names, rows, strict=True)}
             covariance = both @ found["covariance"][row] @ both.T
