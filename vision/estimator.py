@@ -55,7 +55,8 @@ class PoseEstimates(TypedDict):
         covariance: (B, 6, 6) of the error, radians about the world's axes, then metres. This key and the following ones
             are there only if a geometric head made the estimates.
         keypoint_scale: (B, C, K) pixels, the expected error of each keypoint in each image.
-        residual: (B, C) pixels, the median distance of keypoints from those of the pose.
+        residual: (B, C) pixels, the lower median (of eight the fourth smallest) of the keypoints' distances from
+            those of the pose.
         spread: (B,) pixels, expected errors and residuals combined.
         intrinsics: (B, C, 3, 3) pixels, OpenCV K of the cameras, estimated if only nominal ones were given.
         extrinsics: (B, C, 4, 4) metres, world to camera, likewise.

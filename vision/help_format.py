@@ -47,6 +47,7 @@ class HelpFormatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):
             return None
         if literals := re.findall(r"Literal\[([^]]*)\]", said):
             return ", ".join(dict.fromkeys(value.strip("'") for values in literals for value in values.split(", ")))
+        said = re.sub(r"Union\[([^][]*)\]", lambda found: found[1].replace(", ", " | "), said)
         said = re.sub(r"<class '(?:[\w.]+\.)?(\w+)'>", r"\1", said)
         said = re.sub(r"\b(?:Path|UPath|PathLike)\b", "path", said).replace("path | path", "path or URL")
         return re.sub(r"\bstr\b", "text", said).replace(" | ", " or ")

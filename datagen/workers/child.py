@@ -15,13 +15,21 @@ from typing import Any
 from vision.errors import DactylError
 from vision.processes import collection_paused, die_with, signals_masked
 
+UNGUARDED = 87
+"""Exit status of a process that starts processes while it runs its parent's script again."""
+
 
 def spawn(function: Callable[..., None], *arguments: Any) -> tuple[SpawnProcess, Connection]:
     """Start a process that calls ``function`` with a connection to this one and ``arguments``; both are pickled.
 
     It is spawned, not forked, because neither torch's threads nor a graphics context survives a fork. A process that
     dies at once is noticed when its connection is read.
+
+    A spawned process first runs its parent's script again. Without ``if __name__ == "__main__":`` there, the script
+    gets here in the new process, too, which then ends with the exit status :data:`UNGUARDED`.
     """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise SystemExit(UNGUARDED)
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=begin, args=(theirs, os.getpid()))

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, TypeVar
 
-from datagen.workers.child import end, send_error, spawn
+from datagen.workers.child import UNGUARDED, end, send_error, spawn
 from vision.errors import DactylError
 from vision.hardware import memory_limit_gb
 from vision.progress import Advance
@@ -132,6 +132,7 @@ class _Pool(Generic[Result]):
                 self._put_back(worker, str(error))
                 continue
             except (EOFError, OSError):
+                worker.refuse_unguarded_script()
                 self._put_back(worker, f"a worker process died ({worker.status()})")
                 continue
             if results:
@@ -202,6 +203,15 @@ class _Worker(Generic[Result]):
     @property
     def silence_s(self) -> float:
         return time.monotonic() - self._heard
+
+    def refuse_unguarded_script(self) -> None:
+        """Raise DactylError if the process died of running the script that started it."""
+        self.process.join(_LEAVE_S)
+        if self.process.exitcode == UNGUARDED:
+            raise DactylError(
+                "the script starts workers, and each of them runs it again: call dactyl's functions under "
+                'if __name__ == "__main__":'
+            ) from None
 
     def status(self) -> str:
         """Return why a dead process died."""

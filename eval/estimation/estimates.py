@@ -32,7 +32,7 @@ class ViewQuality:
 
     Attributes:
         recognised: fraction of the object's keypoints that the network finds about as well as usual.
-        expected_px: median error that the network expects at the keypoints, pixels of the network's image.
+        expected_px: lower median (of eight the fourth smallest) of the errors expected at the keypoints, pixels of the network's image.
         residual_px: distance of its keypoints from those of the pose, likewise.
     """
 
@@ -176,7 +176,8 @@ class Observer:
         if usual is not None:
             scale = found["keypoint_scale"][row]
             cameras = Cameras(found["intrinsics"][row], found["extrinsics"][row])
-            numbers = (recognised(scale, usual), np.median(scale, axis=-1), found["residual"][row])
+            expected = np.quantile(scale, 0.5, axis=-1, method="lower")
+            numbers = (recognised(scale, usual), expected, found["residual"][row])
             rows = zip(*(array.tolist() for array in numbers), strict=True)
             quality = {name: ViewQuality(*figures) for name, figures in zip(rig.names, rows, strict=True)}
             covariance = both @ found["covariance"][row] @ both.T

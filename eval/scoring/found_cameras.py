@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from eval.scoring.conditions import LARGEST_DISPLACEMENT
 from eval.scoring.estimator import Estimator
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras
+from vision.geometry.rotations import geodesic_distance
 from vision.progress import progress
 from vision.scene.rig import Rig
 from vision.scene.rig_readers import read_rig
@@ -58,6 +60,27 @@ def refuse_several_rigs(dataset: TripletDataset) -> None:
             f"{dataset.folder}: its samples are of {count} recordings, each with cameras of its own; render a set of "
             "one with --render.recording_size"
         )
+
+
+def points_elsewhere(dataset: TripletDataset) -> str | None:
+    """Return which camera of an imported recording is turned or zoomed from the nominal one by more than Table 9 allows
+    for, and how far; None if none is. An import with ``warp: false`` keeps the laboratory's own directions.
+
+    Rendered sets are displaced by their configuration. A camera's distance is part of the nominal protocol's error.
+    """
+    if dataset.manifest.recording is None or not len(dataset):
+        return None
+    label, nominal = dataset.label(0), dataset.rig.nominal
+    turns = geodesic_distance(label["camera_extrinsics"][:, :3, :3], nominal.extrinsics[:, :3, :3])
+    heights = np.array([camera.height for camera in dataset.rig.cameras])
+    views = [2 * np.arctan(heights / (2 * K[:, 1, 1])) for K in (label["camera_intrinsics"], nominal.intrinsics)]
+    for camera, turn, zoom in zip(dataset.rig.names, np.rad2deg(turns), np.rad2deg(views[0] - views[1]), strict=True):
+        if turn > LARGEST_DISPLACEMENT["rotation"] or abs(zoom) > LARGEST_DISPLACEMENT["field-of-view"]:
+            return (
+                f"{dataset.folder}: camera '{camera}' is turned by {turn:.1f} degrees from the nominal one, and its "
+                f"field of view differs by {abs(zoom):.1f}"
+            )
+    return None
 
 
 def _no_recordings(dataset: TripletDataset) -> DactylError:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from eval.scoring.conditions import PROTOCOLS, Condition, ProtocolName, camera_subsets, miscalibrations
 from eval.scoring.config import EvaluateConfig
 from eval.scoring.estimator import Estimator
-from eval.scoring.found_cameras import recordings
+from eval.scoring.found_cameras import points_elsewhere, recordings
 from vision.console import Console
 from vision.errors import DactylError
 from vision.storage.datasets import TripletDataset
@@ -54,12 +54,19 @@ def usable_conditions(
 ) -> list[Condition]:
     """Return the wanted conditions under which a test set can be evaluated.
 
-    Self-calibrated is left out if there is nothing to find cameras from; if the protocols are not the default ones,
-    this is reported on standard error.
+    Nominal is left out of a recording whose cameras point elsewhere than the nominal ones, and this is reported on
+    standard error. Self-calibrated is left out if there is nothing to find cameras from; if the protocols are not the
+    default ones, this is reported, too.
 
     Raises:
         DactylError: no condition is left.
     """
+    if elsewhere := points_elsewhere(dataset):
+        wanted = [condition for condition in wanted if condition.camera_knowledge != "nominal"]
+        said = f"test_sets.{name}: without nominal: {elsewhere}; import the recording with warp true"
+        if not wanted:
+            raise DactylError(f"{said}, or add the protocol calibrated")
+        Console(stderr=True).print(said, highlight=False)
     findable = estimator.finds_cameras and recordings(dataset) is not None
     if findable or name in config.calibrations:
         return list(wanted)

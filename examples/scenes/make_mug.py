@@ -8,7 +8,7 @@ and trimesh.
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +97,9 @@ def picture(width: int = 1024, height: int = 512) -> Image.Image:
 
 
 def main() -> None:
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path()
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("folder", type=Path, help="folder to write into; it is made if there is none")
+    folder: Path = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
     picture().save(folder / "mug.png")
     pieces = [wall(), handle()]

@@ -158,6 +158,13 @@ def test_help_says_what_has_to_be_given_and_every_keys_type(capsys: pytest.Captu
     assert "Path to a configuration file" not in text
 
 
+def test_help_names_optional_locations_as_others(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "null omits that row. (path or URL or null, default: null)" in said
+    assert "Union[" not in said
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_unknown_key_of_a_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*name.split(), "--no_such_key", "1"]) == 2

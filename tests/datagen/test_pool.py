@@ -254,3 +254,17 @@ def wait_until(done: Callable[[], bool], seconds: float) -> None:
     while not done():
         assert time.monotonic() < deadline, "not in time"
         time.sleep(0.05)
+
+
+def test_a_script_without_a_guard_is_told_so(tmp_path: Path) -> None:
+    """Each worker runs it again, and must not start workers of its own."""
+    script = tmp_path / "plain.py"
+    script.write_text(
+        "from datagen.workers.pool import run\nfrom tests.datagen.test_pool import Square\n"
+        "print(list(run(Square(), [1, 2], 2, print)))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].endswith('under if __name__ == "__main__":')
+    assert done.stderr.count("Traceback") == 1, "that of the script itself"

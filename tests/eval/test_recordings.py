@@ -7,6 +7,8 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,6 +18,8 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from dactyl.cli import main
+from eval.estimation.config import EstimateConfig
+from eval.estimation.sources import open_source
 from eval.laboratory import face_colors
 from eval.laboratory.capture import read_poses
 from eval.laboratory.import_config import ImportConfig
@@ -24,6 +28,9 @@ from eval.laboratory.posed_triplets import _outside
 from eval.laboratory.poses import transform_from_pose
 from eval.laboratory.recordings import import_recording
 from eval.laboratory.undistortion import View, make_view
+from eval.scoring.conditions import Condition
+from eval.scoring.config import EvaluateConfig
+from eval.scoring.usable_conditions import usable_conditions
 from tests.eval.lab import (
     LENS,
     OBJECT_IN_MARKERS,
@@ -200,6 +207,25 @@ def test_the_command_says_what_it_dropped_and_why(
 
 
 RNG = np.random.default_rng(9)
+
+
+def test_cameras_that_point_elsewhere_have_no_nominal_rows(
+    short: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Imported as they were, they are turned by more than the nominal protocol allows for."""
+    estimator: Any = SimpleNamespace(finds_cameras=False)
+    wanted = [Condition("nominal"), Condition("calibrated")]
+    for warp in (True, False):
+        dataset, _ = import_recording(configure(short, tmp_path / str(warp), warp=warp), scene())
+        config = EvaluateConfig(Path("block"), {"lab": dataset.folder}, tmp_path / "out")
+        usable = usable_conditions(estimator, "lab", dataset, wanted, config)
+        assert usable == (wanted if warp else wanted[1:])
+        said = capsys.readouterr().err
+        assert ("test_sets.lab: without nominal: " in said) != warp
+    with pytest.raises(DactylError, match="degrees from the nominal one"):
+        usable_conditions(estimator, "lab", dataset, wanted[:1], config)
+    shot = open_source(EstimateConfig(dataset.folder), scene()).read(1)
+    assert shot.time_s == dataset.appearance(1)["time_s"], "a recording keeps its times"
 
 
 def test_a_recorded_base_replaces_the_capture_frame(recording: Path, tmp_path: Path) -> None:

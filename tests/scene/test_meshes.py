@@ -393,6 +393,14 @@ def test_a_symmetry_that_nobody_declared_is_found_under_a_texture(right: list[in
     assert (undeclared_symmetry(build(folder, "marked.glb", symmetries={})) is not None) == found
 
 
+def test_help_makes_no_mug(tmp_path: Path) -> None:
+    script = [sys.executable, str(ROOT / "examples" / "scenes" / "make_mug.py")]
+    for arguments, status in ((["--help"], 0), ([], 2)):
+        done = subprocess.run([*script, *arguments], cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True)
+        assert done.returncode == status
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_mug_keeps_its_texture_where_it_was(tmp_path: Path) -> None:
     script = ROOT / "examples" / "scenes" / "make_mug.py"
     subprocess.run([sys.executable, str(script), str(tmp_path)], check=True, env={"PYTHONPATH": str(ROOT)})

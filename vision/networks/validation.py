@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from vision.geometry.rotations import geodesic_distance_torch, quaternion_to_matrix
+from vision.medians import median
 from vision.networks.prediction import PosePrediction
 from vision.scene.objects import PoseObject
 from vision.scene.symmetries import Symmetries, symmetric_distance
@@ -43,9 +44,9 @@ def pose_metrics(columns: Tensor) -> dict[str, Tensor]:
     for protocol, error in zip(_PROTOCOLS, columns.unflatten(1, (-1, COLUMNS)).unbind(1), strict=False):
         turn, shift, _, _ = error.unbind(-1)
         values[f"{protocol}rotation_mean_deg"] = torch.rad2deg(turn.mean())
-        values[f"{protocol}rotation_median_deg"] = torch.rad2deg(turn.median())
+        values[f"{protocol}rotation_median_deg"] = torch.rad2deg(median(turn))
         values[f"{protocol}position_mean_mm"] = 1e3 * shift.mean()
-        values[f"{protocol}position_median_mm"] = 1e3 * shift.median()
+        values[f"{protocol}position_median_mm"] = 1e3 * median(shift)
     return values
 
 

@@ -28,6 +28,7 @@ from torch import Tensor
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras
 from vision.hardware import one_thread
+from vision.medians import lower_median
 from vision.solvers.bundle import refine, solve_bundle
 from vision.solvers.bundle_problem import Equations, Linearization, Problem, State
 from vision.solvers.frame_scatter import contradiction, sandwich, trend
@@ -234,6 +235,6 @@ def _poses(frames: Problem, cameras: Cameras, rotation: Tensor, position: Tensor
 def _spread(frames: Problem, cameras: Cameras, view: Linearization) -> Tensor:
     """Return the spread (N,) in pixels of the object's points in each frame."""
     count = len(frames.points)
-    off = torch.linalg.vector_norm(view.residual[:, :, :count], dim=-1).median(dim=-1).values
+    off = lower_median(torch.linalg.vector_norm(view.residual[:, :, :count], dim=-1))
     scale = frames.seen.weight[:, :, :count].clamp_min(1e-12).rsqrt()
     return ViewAgreement(cameras, scale, off).spread

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from vision.geometry.cameras import Cameras, project_torch
+from vision.medians import lower_median
 from vision.solvers.given import PointObservations
 
 UNUSUAL = 5.0
@@ -21,7 +22,7 @@ class ViewAgreement(NamedTuple):
         cameras: as given, or as estimated with the pose if only nominal ones were given; K (B, C, 3, 3) and T (B, C, 4,
             4), float64.
         scale: (B, C, K) image pixels, the error that the network expects of each of the object's keypoints.
-        residual: (B, C) image pixels, median distance of the observed keypoints from those of the pose.
+        residual: (B, C) image pixels, lower median distance of the observed keypoints from those of the pose.
     """
 
     cameras: Cameras
@@ -30,8 +31,8 @@ class ViewAgreement(NamedTuple):
 
     @property
     def expected(self) -> Tensor:
-        """Median expected error over the keypoints, (B, C) image pixels."""
-        return self.scale.median(dim=-1).values
+        """Lower median of the expected errors over the keypoints, (B, C) image pixels."""
+        return lower_median(self.scale)
 
     @property
     def spread(self) -> Tensor:
@@ -62,5 +63,5 @@ def compare_views(
     pixels = project_torch(world, cameras.intrinsics, cameras.extrinsics)
     alike = [pixels] if permutations is None else [pixels[:, :, order] for order in permutations]
     seen = corners.pixels.double()
-    off = torch.stack([torch.linalg.vector_norm(seen - each, dim=-1).median(dim=-1).values for each in alike])
+    off = torch.stack([lower_median(torch.linalg.vector_norm(seen - each, dim=-1)) for each in alike])
     return ViewAgreement(cameras, corners.scale.double(), off.min(dim=0).values)
