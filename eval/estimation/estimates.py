@@ -32,7 +32,8 @@ class ViewQuality:
 
     Attributes:
         recognised: fraction of the object's keypoints that the network finds about as well as usual.
-        expected_px: lower median (of eight the fourth smallest) of the errors expected at the keypoints, pixels of the network's image.
+        expected_px: lower median (of eight the fourth smallest) of the errors expected at the keypoints, pixels of the
+            network's image.
         residual_px: distance of its keypoints from those of the pose, likewise.
     """
 
