@@ -32,8 +32,9 @@ class ViewQuality:
 
     Attributes:
         recognised: fraction of the object's keypoints that the network finds about as well as usual.
-        expected_px: lower median (of eight the fourth smallest) of the errors expected at the keypoints, pixels of the network's image.
-        residual_px: distance of its keypoints from those of the pose, likewise.
+        expected_px: lower median (of eight the fourth smallest) of the errors that the network expects at the
+            keypoints, pixels of the network's image.
+        residual_px: of its keypoints' distances from those of the pose, likewise.
     """
 
     recognised: float
