@@ -29,8 +29,8 @@ def test_nearest_pose_equals_the_loop(name: str) -> None:
     for sample in range(6):
         distances = []
         for position, quaternion in zip(training_p, training_q, strict=True):
-            here = Rotation.from_quat(np.roll(q[sample], -1)).apply(target.keypoints) + p[sample]
-            there = Rotation.from_quat(np.roll(quaternion, -1)).apply(target.keypoints) + position
+            here = Rotation.from_quat(np.roll(q[sample], -1)).apply(np.array(target.keypoints)) + p[sample]
+            there = Rotation.from_quat(np.roll(quaternion, -1)).apply(np.array(target.keypoints)) + position
             distances.append(1000 * np.sqrt(((here - there) ** 2).sum(axis=1).mean()))
         assert found[sample] == pytest.approx(min(distances))
     np.testing.assert_allclose(nearest_pose_mm(target, training_p, -training_q, training_p, training_q), 0, atol=1e-9)
@@ -58,7 +58,7 @@ def test_a_pose_that_looks_like_one_of_the_training_is_not_far_from_it(kind: str
     moved = near * training
     found = nearest_pose_mm(target, place + shift, quaternions(moved), *seen)
     for sample in range(20):
-        here = moved[sample].apply(target.points) + (place + shift)[sample]
+        here = moved[sample].apply(np.array(target.points)) + (place + shift)[sample]
         points = target.points @ np.swapaxes(alike[:, :3, :3], 1, 2) + alike[:, None, :3, 3]
         there = np.array([points @ turn.T + at for turn, at in zip(training.as_matrix(), place, strict=True)])
         least = 1000 * np.sqrt(((there - here) ** 2).sum(axis=-1).mean(axis=-1).min())

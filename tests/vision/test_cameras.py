@@ -156,7 +156,7 @@ POSE = {"position": (0.0, 0.0, 0.0), "quaternion": (1.0, 0.0, 0.0, 0.0)}
         ({"quaternion": (0.0, 0.0, 0.0, 0.0)}, "quaternion must not be zero"),
         ({"quaternion": (1.0, 0.0, 0.0, math.inf)}, "finite|rotation"),
         ({"position": (0.0, 0.0, math.nan)}, "finite"),
-        ({"width": 0}, "16 to 8192 pixels, got 0 x 200"),
+        ({"width": 0}, "16 to 20000 pixels, got 0 x 200"),
         ({"name": "../left"}, "letters, digits"),
         ({"name": "a" * 61}, "at most 60 letters"),
         ({"fovy_deg": None, "fx": -5.0}, "positive fx, fy"),
