@@ -25,7 +25,7 @@ class ConsecutiveGoals:
         trials: number of trials.
         mean, std, median: of the goals; None where they are published and not repeated here.
         interval: 95 % interval of the mean, by bootstrap over trials, since counts up to a limit are far from Gaussian;
-            None for published rows, and for one trial, which says nothing about others.
+            None for published rows, and for trials too few to say something about others.
         endings: number of trials that ended in each way; None for published rows.
     """
 
@@ -43,6 +43,8 @@ class ConsecutiveGoals:
         """Summarise trials by the goals that each reached and by how it ended."""
         reached = np.asarray(goals, dtype=np.float64)
         interval = mean_interval(reached, np.arange(len(reached)), np.random.default_rng(0))
+        if interval is not None:  # no policy reaches fewer goals than none
+            interval = interval._replace(low=max(0.0, interval.low))
         statistics = float(reached.mean()), float(reached.std()), float(np.median(reached))
         return cls(label, place, len(reached), *statistics, interval, Counter(endings))
 

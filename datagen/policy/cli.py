@@ -23,8 +23,8 @@ def main_train(argv: Sequence[str]) -> None:
     from datagen.policy.training import train
 
     config = parse(HerConfig, argv, "dactyl policy train", main_train.__doc__ or "")
-    train(config)
-    Console().print(f"{config.output}: trained for {config.steps:,} steps; dactyl policy evaluate measures policy.pt")
+    steps = train(config)
+    Console().print(f"{config.output}: trained for {steps:,} steps; dactyl policy evaluate measures policy.pt")
 
 
 def main_evaluate(argv: Sequence[str]) -> None:

@@ -120,16 +120,20 @@ class Training:
         self.core_seconds += time.process_time() - worked
         if config.players:
             self.core_seconds += sum(one.seconds for one in played)
-        if before // config.log_steps < self.steps // config.log_steps:
-            figures = {
-                "exploring_success": self.exploring.success,
-                "largest_turn": self.turn,
-                "width": self.width.value,
-                "core_seconds": self.core_seconds,
-                **means(self.learned),
-            }
-            self.journal.write(self.steps, self.seconds, self.tally, figures)
-            self.tally, self.exploring, self.learned = Tally(), Tally(), []
+        if before // config.log_steps < self.steps // config.log_steps or self.steps >= config.steps:
+            self._log()
+
+    def _log(self) -> None:
+        """Write what happened since the last row."""
+        figures = {
+            "exploring_success": self.exploring.success,
+            "largest_turn": self.turn,
+            "width": self.width.value,
+            "core_seconds": self.core_seconds,
+            **means(self.learned),
+        }
+        self.journal.write(self.steps, self.seconds, self.tally, figures)
+        self.tally, self.exploring, self.learned = Tally(), Tally(), []
 
     def _take_in(self, played: list[Played]) -> None:
         """Record the played steps, and update tallies and curricula."""
@@ -220,8 +224,8 @@ class Training:
             return int(content["replay_time"])
 
 
-def train(config: HerConfig) -> None:
-    """Train, or resume a training, as ``config`` states.
+def train(config: HerConfig) -> int:
+    """Train, or resume a training, as ``config`` states; return the number of steps, a whole number of chunks.
 
     Raises:
         DactylError: the output holds another training, is in use, or is damaged; a player was lost.
@@ -231,4 +235,6 @@ def train(config: HerConfig) -> None:
     with exclusive_folder(config.output):
         scene = complete_scene(config.scene)  # once: someone may edit its file meanwhile
         reserve_output(config.output, config.identity() | {"scene": scene.identity()}, STARTS)
-        Training(config, scene).run()
+        training = Training(config, scene)
+        training.run()
+    return training.steps

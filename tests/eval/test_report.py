@@ -315,8 +315,8 @@ def test_trials_in_a_report(folders: dict[str, Path], tmp_path: Path) -> None:
             "simulation": "randomized",
             "observation_source": told,
             "policy": "her-1",
-            "goals": [4, 0, 50 - 3 * (told == "vision")],
-            "endings": ["late", "dropped", "complete"],
+            "goals": 2 * [4, 0, 50 - 3 * (told == "vision")],
+            "endings": 2 * ["late", "dropped", "complete"],
         }
         | {"errors": None if told == "state" else errors, "told": None, "filmed": None}
         | {"over_time": None if told == "state" else course}
@@ -339,11 +339,11 @@ def test_trials_in_a_report(folders: dict[str, Path], tmp_path: Path) -> None:
     section = (tmp_path / "out" / "report.md").read_text().partition("## Closed loop")[2]
     for row in (
         "| paper, block (vision) | randomized | 100 | 30.0 ± 10.3 | – | 33 | – | – | – | – | – |",
-        "| block (state) | randomized | 3 | 18.0 ± 22.7 | 0.0–50.0 | 4 | 1 | 1 | 1 | – | – |",
-        "| block (vision) | randomized | 3 | 17.0 ± 21.3 | 0.0–47.0 | 4 | 1 | 1 | 1 | 1.25 | 2.50 |",
+        "| block (state) | randomized | 6 | 18.0 ± 22.7 | 0.0–41.9 | 4 | 2 | 2 | 2 | – | – |",
+        "| block (vision) | randomized | 6 | 17.0 ± 21.3 | 0.0–39.5 | 4 | 2 | 2 | 2 | 1.25 | 2.50 |",
     ):
         assert row in section
-    assert "her, randomized: -1.0 goals a trial by vision, paired (95 % -3.0 to +0.0)." in section
+    assert "her, randomized: -1.0 goals a trial by vision, paired (95 % -2.4 to +0.4)." in section
     for part in (
         "her: policy her-1, checkpoint c0ffeec0ffee; ",
         "10 s at one goal",

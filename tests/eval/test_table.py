@@ -17,7 +17,7 @@ from eval.scoring.conditions import Condition, ProtocolName
 from eval.scoring.metrics import ErrorSummary, PoseErrors
 from eval.scoring.published import PAPER_ROWS, SUCCESSOR_ROWS, published_means, published_rows
 from eval.scoring.record import EvaluatedSet, Scored
-from eval.scoring.table import Row, baseline_row, missing_rows, our_row, table_notes
+from eval.scoring.table import Row, baseline_row, measured, missing_rows, our_row, table_notes
 from tests.scenes import scene
 
 
@@ -149,7 +149,7 @@ def test_a_file_gets_the_whole_table(rows: list[Row]) -> None:
 def test_of_too_few_episodes_their_number_stands_in_the_place_of_an_interval() -> None:
     errors = make_errors()
     for count, said in ((2, True), (4, True), (5, False)):
-        row = our_row("real", "real", "geometric", "nominal", True, errors, np.arange(len(errors)) % count)
+        row = Row("ours", "real", "real", **measured(errors, np.arange(len(errors)) % count))
         assert (f"of {count}: too few" in markdown([row], ())) == said
         assert (row.intervals["position"] is None) == said
         (line,) = csv.DictReader(io.StringIO(comma_separated([row])))

@@ -113,7 +113,7 @@ def test_cameras_of_a_recording_are_those_of_its_observations(monkeypatch: pytes
 
     def solve(*arguments: Any) -> SimpleNamespace:
         asked.append(arguments)
-        return SimpleNamespace(spread=spread)
+        return SimpleNamespace(spread=spread, contradiction=torch.zeros(2))
 
     monkeypatch.setattr("vision.networks.geometric.self_calibrate", solve)
     two = estimator.observe(IMAGES[:, :2])

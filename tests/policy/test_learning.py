@@ -325,6 +325,13 @@ def test_a_training_resumes_and_extends(tmp_path: Path) -> None:
         train(replace(config, worlds=9))
 
 
+def test_a_short_training_says_how_long_it_was_and_leaves_a_curve(tmp_path: Path) -> None:
+    assert train(replace(TINY, output=tmp_path, steps=100)) == 128, "two chunks of eight steps in eight worlds"
+    with (tmp_path / "progress.csv").open() as file:
+        assert [int(row["steps"]) for row in csv.DictReader(file)] == [128]
+    assert (tmp_path / "progress.png").exists()
+
+
 @pytest.mark.parametrize(("key", "value"), [("start_states", 6), ("seed", 1), ("scene", "prism")])
 def test_a_training_killed_before_its_first_checkpoint_is_of_one_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, value: object
