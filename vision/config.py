@@ -99,8 +99,7 @@ def parse(config_class: type[Config], argv: Sequence[str], command: str, descrip
 
 def usage_error(command: str, argv: Sequence[str], error: BaseException, keys: Iterable[str]) -> UsageError:
     """Format a configuration error in one line, with the files that it may come from if it names none."""
-    pairs = [*itertools.pairwise(argv), *(arg.split("=", 1) for arg in argv if "=" in arg)]
-    files = [value for option, value in pairs if option == "--config"]
+    files = [value for option, value in _option_values(argv) if option == "--config"]
     text = format_error(error, keys)
     known = not files or any(file in text for file in files)
     return UsageError(f"{command}: {text}" if known else f"{command}: {text} (in {', '.join(files)} or an option)")
@@ -147,8 +146,7 @@ class _Parser(ArgumentParser):
 
     def parse_args(self, args: Sequence[str] | None = None, **options: Any) -> Namespace:  # type: ignore[override]
         args = _files_first(args or ())
-        pairs = [*itertools.pairwise(args), *(arg.split("=", 1) for arg in args if "=" in arg)]
-        for option, value in pairs:
+        for option, value in _option_values(args):
             # Values in YAML may be longer than a file's name, for which Path.exists raises.
             if option.removeprefix("--") in (self.groups or ()) and os.path.exists(value):  # noqa: PTH110
                 try:
@@ -156,6 +154,12 @@ class _Parser(ArgumentParser):
                 except (OSError, ValueError) as error:
                     raise ValueError(f"{option.removeprefix('--')}: {value}: {error}") from None
         return super().parse_args(args, **options)
+
+
+def _option_values(args: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield each option with its value, given as the next word or behind an equals sign."""
+    yield from itertools.pairwise(args)
+    yield from ((option, value) for option, equals, value in (arg.partition("=") for arg in args) if equals)
 
 
 def _files_first(args: Sequence[str]) -> list[str]:

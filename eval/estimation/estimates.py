@@ -19,6 +19,7 @@ from vision.estimator import PoseEstimates, PoseEstimator
 from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import FloatArray, matrix_from_quaternion, quaternion_from_matrix, quaternion_to_matrix
 from vision.hardware import torch_device
+from vision.medians import lower_median
 from vision.solvers.camera_errors import pose_covariance_of_cameras
 from vision.solvers.self_calibration import RigSolution
 from vision.storage.folders import has_manifest
@@ -177,7 +178,7 @@ class Observer:
         if usual is not None:
             scale = found["keypoint_scale"][row]
             cameras = Cameras(found["intrinsics"][row], found["extrinsics"][row])
-            expected = np.quantile(scale, 0.5, axis=-1, method="lower")
+            expected = lower_median(torch.from_numpy(scale)).numpy()
             numbers = (recognised(scale, usual), expected, found["residual"][row])
             rows = zip(*(array.tolist() for array in numbers), strict=True)
             quality = {name: ViewQuality(*figures) for name, figures in zip(rig.names, rows, strict=True)}

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from vision.medians import lower_median
 from vision.storage.schema import CONFIDENT_DEG
 
 CONFIDENT_ANGLE = math.radians(CONFIDENT_DEG)
@@ -41,7 +42,7 @@ def fit_deviation(errors: Tensor, expected: Tensor) -> tuple[float, float]:
     errors = errors.double().clamp_min(1e-6)
     powers = _POWERS.to(errors)
     unscaled = honest_deviation(expected.double(), 1.0, powers[:, None])
-    scales = (errors / unscaled).median(dim=1).values / _MEDIAN
+    scales = lower_median(errors / unscaled) / _MEDIAN
     deviations = unscaled * scales[:, None]
     density = math.sqrt(2 / math.pi) * errors**2 / deviations**3 * torch.exp(-0.5 * (errors / deviations) ** 2)
     likelihood = ((1 - _WRONG) * density + _WRONG / math.pi).log().sum(dim=1)

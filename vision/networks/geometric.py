@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras, project_torch
 from vision.geometry.rotations import quaternion_to_matrix
+from vision.medians import lower_median
 from vision.networks.confidence import CONFIDENT_ANGLE, fit_deviation, honest_deviation, probability_within
 from vision.networks.geometric_output import GeometricOutput
 from vision.networks.losses import LossConfig, laplace_loss, surface_loss, symmetric_laplace_loss
@@ -146,7 +147,7 @@ class GeometricModel(PointNetwork):
         offset = _LANDMARK_OFFSET * self.image_side
         names = self.scene.rig.names if whole else None
         solution = self_calibrate(self._subject.cpu(), points, landmarks, nominal, offset, distortion, names)
-        spread, most = float(solution.spread.median()), _MOST_SPREAD * float(heights.max())
+        spread, most = float(lower_median(solution.spread)), _MOST_SPREAD * float(heights.max())
         if spread > (limit := min(UNUSUAL * self.typical_spread, most)):
             raise DactylError(
                 f"the object's keypoints scatter by {spread:.1f} pixels (median) about where the found cameras see it, "
@@ -179,7 +180,7 @@ class GeometricModel(PointNetwork):
 
     def set_usual_spread(self, spread: Tensor) -> None:
         """Set ``usual_spread`` from the spreads of held-out triplets, (N,) pixels."""
-        self.usual_spread.copy_(spread.median())
+        self.usual_spread.copy_(lower_median(spread))
 
     @property
     def typical_spread(self) -> float:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import io
-import zipfile
 from typing import Any
 
 import numpy as np
@@ -19,7 +17,7 @@ from vision.extras import install
 from vision.geometry.rotations import FloatArray
 from vision.io.json_values import canonical_json
 from vision.io.user_cache import keep, recall
-from vision.scene.decomposition import decompose
+from vision.scene.decomposition import decompose, packed, unpacked
 from vision.versions import package_version
 
 _GROUP = "convex-pieces"
@@ -52,31 +50,12 @@ def convex_pieces(solid: Any, most: int) -> list[FloatArray]:
     vertices, faces = np.asarray(solid.vertices, "<f8"), np.asarray(solid.faces, "<i8")
     about = canonical_json({"settings": settings, "coacd": package_version("coacd"), "vertices": len(vertices)})
     key = hashlib.sha256(about + vertices.tobytes() + faces.tobytes()).hexdigest()
-    if (pieces := _unpacked(recall(_GROUP, key, _MOST_BYTES))) is not None:
+    content = recall(_GROUP, key, _MOST_BYTES)
+    # Others may be able to write to the cache.
+    if content is not None and (pieces := unpacked(content)) is not None:
         return pieces
     said = f"convex pieces of {len(faces):,} triangles by CoACD, once on this machine: half a minute or more"
     Console(stderr=True).print(f"{said} (none if files of pieces are given)")
     pieces = decompose(solid.vertices, solid.faces, settings)
-    keep(_GROUP, key, _packed(pieces), _MOST_BYTES_OF_ALL)
+    keep(_GROUP, key, packed(pieces), _MOST_BYTES_OF_ALL)
     return pieces
-
-
-def _packed(pieces: list[FloatArray]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, vertices=np.concatenate(pieces), counts=np.array([len(piece) for piece in pieces]))
-    return buffer.getvalue()
-
-
-def _unpacked(content: bytes | None) -> list[FloatArray] | None:
-    """Return the pieces; None if the content is invalid, since others may be able to write to the cache."""
-    if content is None:
-        return None
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            vertices, counts = arrays["vertices"], arrays["counts"]
-        fits = vertices.dtype == np.float64 and vertices.shape == (int(counts.sum()), 3) and counts.min() > 0
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
-        return None
-    if not fits or not np.isfinite(vertices).all():
-        return None
-    return np.split(vertices, np.cumsum(counts)[:-1])

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from typing import Any
 
 import numpy as np
@@ -32,14 +33,14 @@ def decompose(vertices: FloatArray, faces: np.ndarray, settings: dict[str, Any])
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-P", "-c", _START, str(os.getpid()), json.dumps(settings)]
     # If a signal raises here, ``run`` kills the child before it lets the exception pass.
-    child = subprocess.run(
-        command, input=_packed(vertices=vertices, faces=faces), capture_output=True, env=environment, check=False
-    )
-    if child.returncode:
+    body = io.BytesIO()
+    np.savez(body, vertices=vertices, faces=faces)
+    child = subprocess.run(command, input=body.getvalue(), capture_output=True, env=environment, check=False)
+    pieces = None if child.returncode else unpacked(child.stdout)
+    if pieces is None:
         said = child.stderr.decode(errors="replace").strip().splitlines() or [f"exit status {child.returncode}"]
         raise ValueError(f"CoACD found no convex pieces ({said[-1]}); list files of convex pieces under pieces")
-    pieces = np.load(io.BytesIO(child.stdout), allow_pickle=False)
-    return np.split(pieces["vertices"], np.cumsum(pieces["counts"])[:-1])
+    return pieces
 
 
 def main() -> None:
@@ -52,12 +53,25 @@ def main() -> None:
     coacd.set_log_level("error")
     body = np.load(io.BytesIO(sys.stdin.buffer.read()), allow_pickle=False)
     found = coacd.run_coacd(coacd.Mesh(body["vertices"], body["faces"]), **json.loads(sys.argv[2]))
-    pieces = [np.asarray(vertices, np.float64) for vertices, _ in found]
     with result:
-        result.write(_packed(vertices=np.concatenate(pieces), counts=np.array([len(piece) for piece in pieces])))
+        result.write(packed([np.asarray(vertices, np.float64) for vertices, _ in found]))
 
 
-def _packed(**arrays: np.ndarray) -> bytes:
+def packed(pieces: list[FloatArray]) -> bytes:
+    """Return the bytes that stand for convex pieces."""
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    np.savez(buffer, vertices=np.concatenate(pieces), counts=np.array([len(piece) for piece in pieces]))
     return buffer.getvalue()
+
+
+def unpacked(content: bytes) -> list[FloatArray] | None:
+    """Return the pieces; None if the content is not that of :func:`packed`."""
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            vertices, counts = arrays["vertices"], arrays["counts"]
+        fits = vertices.dtype == np.float64 and vertices.shape == (int(counts.sum()), 3) and counts.min() > 0
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        return None
+    if not fits or not np.isfinite(vertices).all():
+        return None
+    return np.split(vertices, np.cumsum(counts)[:-1])

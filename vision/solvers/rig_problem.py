@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from vision.geometry.cameras import Cameras, camera_centres_torch
+from vision.medians import lower_median
 from vision.solvers.bundle_problem import Equations, Linearization, Problem, State, camera_numbers, damped, moved
 
 _DISTORTION_DEVIATION = 0.3  # prior standard deviation of k1
@@ -60,10 +61,10 @@ class RigProblem:
         turn = cameras.extrinsics[..., :3, :3].mT @ nominal.extrinsics[..., :3, :3]
         centre = camera_centres_torch(cameras.extrinsics)
         zoom = (cameras.intrinsics[..., 0, 0] / nominal.intrinsics[..., 0, 0]).log()
-        vector = roma.rotmat_to_rotvec(turn).median(dim=0).values
+        vector = lower_median(roma.rotmat_to_rotvec(turn), dim=0)
         further = zoom.new_zeros(self.cameras, self.precision.shape[1] - 7)
-        shift = (centre - self.frames.centre).median(dim=0).values
-        return RigState(roma.rotvec_to_rotmat(vector), shift, zoom.median(dim=0).values, further)
+        shift = lower_median(centre - self.frames.centre, dim=0)
+        return RigState(roma.rotvec_to_rotmat(vector), shift, lower_median(zoom, dim=0), further)
 
     def state(self, body: State, rig: RigState) -> State:
         """Return the frames' state with the shared cameras."""
