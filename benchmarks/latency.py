@@ -83,7 +83,7 @@ def as_trained(model: GeometricModel, images: torch.Tensor) -> GeometricOutput:
     }
     seen = {}
     for what, world in points.items():
-        pixels = project_torch(world[:, None], k, turn @ t)
+        pixels = project_torch(world[:, None], Cameras(k, turn @ t))
         pixels = pixels + torch.randn(pixels.shape, generator=generator)
         seen[what] = PointOutput(pixels, torch.zeros(pixels.shape[:-1]))
     trained: GeometricOutput = replace(found, **seen)

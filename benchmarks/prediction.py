@@ -16,7 +16,8 @@ from scipy.spatial.transform import Rotation
 
 from benchmarks.machine import describe
 from datagen.states.files import States, load_states
-from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
+from vision.geometry.poses import Pose
+from vision.geometry.rotations import rotation_from_quaternion
 from vision.published import STEP_SECONDS
 from vision.tracking import Tracker, TrackingConfig
 
@@ -34,16 +35,16 @@ def measure(states: States, rows: np.ndarray, decay_s: float, rng: np.random.Gen
     places, turns = states.object_position[rows], rotation_from_quaternion(states.object_quaternion[rows])
     for frame in range(len(rows) - 2):
         error, now = stds * rng.normal(size=6), frame * STEP_SECONDS
-        seen = quaternion_from_rotation(Rotation.from_rotvec(error[:3]) * turns[frame])
-        pose = tracker.update(now, places[frame] + error[3:], seen, covariance)
+        seen = Rotation.from_rotvec(error[:3]) * turns[frame]
+        pose = tracker.update(now, Pose(seen.as_matrix(), places[frame] + error[3:]), covariance)
         if pose is None:
             continue
         row: list[float] = []
         for steps in (1, 2):
             ahead = tracker.predict(now + steps * STEP_SECONDS)
             assert ahead is not None
-            shift = places[frame + steps] - ahead.position
-            turn = (turns[frame + steps] * rotation_from_quaternion(ahead.quaternion).inv()).as_rotvec()
+            shift = places[frame + steps] - ahead.pose.position
+            turn = (turns[frame + steps] * Rotation.from_matrix(ahead.pose.rotation).inv()).as_rotvec()
             row += [1000 * float(np.linalg.norm(shift)), float(np.rad2deg(np.linalg.norm(turn)))]
             if steps == 1:
                 off = np.concatenate([turn, shift])

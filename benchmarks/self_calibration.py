@@ -55,7 +55,7 @@ def _errors(
     rows = np.flatnonzero(chosen)[-_HELD_OUT:]
     samples = [dataset[int(row)] for row in rows]
     images = np.stack([sample["images"] for sample in samples])
-    found = estimator.predict(images, cameras.intrinsics, cameras.extrinsics, 32)
+    found = estimator.predict(images, cameras, 32)
     true = matrix_from_quaternion(np.stack([sample["object_quaternion"] for sample in samples]))
     turned = np.rad2deg(geodesic_distance(matrix_from_quaternion(found["quaternion"]), true))
     moved = 1000 * np.linalg.norm(found["position"] - [sample["object_position"] for sample in samples], axis=1)

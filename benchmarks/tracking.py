@@ -16,7 +16,7 @@ true ones best: a filter that only smooths lags behind.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from eval.estimation.estimates import Estimate, Observer
 from eval.estimation.following import Follower
 from eval.estimation.own_cameras import find_own_cameras
 from eval.estimation.sources import open_source
+from vision.geometry.poses import Pose
 from vision.geometry.rotations import FloatArray, rotation_from_quaternion
 from vision.tracking import TrackedPose, TrackingConfig
 
@@ -79,10 +80,10 @@ def _measure(folder: Path, protocol: str, checkpoint: Path, config: TrackingConf
         estimates = list(_estimates(sequence, protocol, checkpoint))
         step = float(np.diff(truth["time_s"]).mean())
         tracked, predicted = follow(estimates, config, step)
-        courses["single"].append(_course(truth, [(each.position, each.quaternion) for each in estimates], None))
-        for name, poses in (("tracked", tracked), ("predicted", predicted)):
-            pairs = [None if pose is None else (pose.position, pose.quaternion) for pose in poses]
-            courses[name].append(_course(truth, pairs, poses))
+        courses["single"].append(_course(truth, [each.pose for each in estimates], None))
+        for name, tracks in (("tracked", tracked), ("predicted", predicted)):
+            poses = [None if track is None else track.pose for track in tracks]
+            courses[name].append(_course(truth, poses, tracks))
         lags.append(_lag(truth, tracked))
         lost += sum(pose is None for pose in tracked)
         frames += len(tracked)
@@ -118,27 +119,27 @@ def follow(
 
 def _course(
     truth: dict[str, np.ndarray],
-    pairs: list[tuple[FloatArray, FloatArray] | None],
-    poses: list[TrackedPose | None] | None,
+    poses: Sequence[Pose | None],
+    tracks: Sequence[TrackedPose | None] | None,
 ) -> Course:
-    count, nothing = len(pairs), np.full(3, np.nan)
+    count, nothing = len(poses), np.full(3, np.nan)
     turn, shift = np.full((count, 3), np.nan), np.full((count, 3), np.nan)
-    for row, pair in enumerate(pairs):
-        if pair is not None:
+    for row, pose in enumerate(poses):
+        if pose is not None:
             true = rotation_from_quaternion(truth["quaternion"][row])
-            turn[row] = (rotation_from_quaternion(pair[1]) * true.inv()).as_rotvec()
-            shift[row] = pair[0] - truth["position"][row]
-    if poses is not None:
-        speeds = [(nothing, nothing) if pose is None else (pose.angular_velocity, pose.velocity) for pose in poses]
+            turn[row] = (Rotation.from_matrix(pose.rotation) * true.inv()).as_rotvec()
+            shift[row] = pose.position - truth["position"][row]
+    if tracks is not None:
+        speeds = [(nothing, nothing) if each is None else (each.angular_velocity, each.velocity) for each in tracks]
     else:
         steps = np.diff(truth["time_s"], prepend=np.nan)
         speeds = [(nothing, nothing)]
         for row in range(1, count):
-            before, now = pairs[row - 1], pairs[row]
+            before, now = poses[row - 1], poses[row]
             assert before is not None
             assert now is not None
-            turned = rotation_from_quaternion(now[1]) * rotation_from_quaternion(before[1]).inv()
-            speeds.append((turned.as_rotvec() / steps[row], (now[0] - before[0]) / steps[row]))
+            turned = Rotation.from_matrix(now.rotation @ before.rotation.T)
+            speeds.append((turned.as_rotvec() / steps[row], (now.position - before.position) / steps[row]))
     angular, linear = (np.stack(each) for each in zip(*speeds, strict=True))
     return Course(turn, shift, angular - truth["angular_velocity"], linear - truth["velocity"])
 
@@ -147,7 +148,7 @@ def _lag(truth: dict[str, np.ndarray], poses: list[TrackedPose | None]) -> float
     """Return the seconds by which the tracked rotations lag behind the true ones."""
     times, kept = truth["time_s"], [row for row, pose in enumerate(poses) if pose is not None]
     true = Slerp(times, rotation_from_quaternion(truth["quaternion"]))
-    found = Rotation.concatenate([rotation_from_quaternion(poses[row].quaternion) for row in kept])  # type: ignore[union-attr]
+    found = Rotation.from_matrix([poses[row].pose.rotation for row in kept])  # type: ignore[union-attr]
     lags = np.linspace(-0.1, 0.1, 81)
     inside = [(times[kept] - lag >= times[0]) & (times[kept] - lag <= times[-1]) for lag in lags]
     off = [

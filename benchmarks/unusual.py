@@ -63,7 +63,7 @@ def _share(
         numbers = range(first, min(first + _BATCH, len(dataset)))
         images = np.stack([spoil(dataset[number]["images"], _masks(dataset, number)) for number in numbers])
         cameras = estimator.rig.nominal
-        found = estimator.predict(images, cameras.intrinsics, cameras.extrinsics, nominal=True)
+        found = estimator.predict(images, cameras, nominal=True)
         rows = zip(contrast(images), found["spread"].tolist(), strict=True)
         unusual += sum(bool(reasons(each, estimator.rig.names, spread, usual)) for each, spread in rows)
     return unusual / len(dataset)

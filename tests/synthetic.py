@@ -230,7 +230,7 @@ def _jitter(color: np.ndarray, generator: np.random.Generator | None) -> np.ndar
 
 def _pixels(points: np.ndarray, matrix: np.ndarray, transform: np.ndarray) -> list[tuple[float, float]]:
     # PIL puts the centre of the first pixel at (0, 0).
-    return [(float(x) - 0.5, float(y) - 0.5) for x, y in project(points, matrix, transform)]
+    return [(float(x) - 0.5, float(y) - 0.5) for x, y in project(points, Cameras(matrix, transform))]
 
 
 def _rgb(color: np.ndarray) -> tuple[int, int, int]:

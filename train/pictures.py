@@ -16,7 +16,7 @@ from train.batches import collate
 from vision.drawing.sheets import Tile, contact_sheet
 from vision.drawing.wireframes import PREDICTED_COLOR, TRUE_COLOR, Wireframe, draw_triplet
 from vision.geometry.cameras import Cameras
-from vision.geometry.rotations import matrix_from_quaternion, quaternion_from_matrix
+from vision.geometry.poses import Pose
 from vision.networks.pose_model import PoseModel
 from vision.scene.symmetries import symmetric_distance
 from vision.storage.datasets import TripletDataset
@@ -59,27 +59,23 @@ def estimates_sheet(
     tensors = {key: value.to(device) for key, value in collate(samples).items()}
     training = model.training
     model.eval()
-    cameras = Cameras(tensors["camera_intrinsics"], tensors["camera_extrinsics"])
+    cameras = Cameras.from_label(tensors)
     found = model.predict(tensors["images"], cameras)
     model.train(training)
-    rotations, positions = found.rotation.double().cpu().numpy(), found.position.double().cpu().numpy()
-    tiles = [_tile(dataset, *each) for each in zip(samples, positions, rotations, strict=True)]
+    poses = Pose(*(tensor.double().cpu().numpy() for tensor in found.pose))
+    tiles = [_tile(dataset, sample, poses.at(number)) for number, sample in enumerate(samples)]
     title = f"{dataset.folder.name} · step {step:,}"
     legend = [("true", TRUE_COLOR), ("estimated", PREDICTED_COLOR)]
     return np.asarray(contact_sheet(tiles, _COLUMNS, title, legend, dataset.rig.names))
 
 
-def _tile(
-    dataset: TripletDataset, sample: dict[str, Any], position: NDArray[np.float64], rotation: NDArray[np.float64]
-) -> Tile:
-    true_position, true_quaternion = sample["object_position"], sample["object_quaternion"]
-    truth, symmetries = matrix_from_quaternion(true_quaternion), dataset.object.symmetries
-    turn = float(np.rad2deg(symmetric_distance(symmetries, truth[None], rotation[None])[0]))
-    shift = 1e3 * float(np.linalg.norm(position - true_position + (rotation - truth) @ symmetries.centre))
+def _tile(dataset: TripletDataset, sample: dict[str, Any], found: Pose) -> Tile:
+    true, symmetries = Pose.from_columns(sample, "object"), dataset.object.symmetries
+    turn = float(np.rad2deg(symmetric_distance(symmetries, true.rotation[None], found.rotation[None])[0]))
+    centre = symmetries.centre[None]
+    shift = 1e3 * float(np.linalg.norm(found.transform(centre) - true.transform(centre)))
     wireframes = [
-        Wireframe(dataset.object, true_position, true_quaternion, TRUE_COLOR),
-        Wireframe(dataset.object, position, quaternion_from_matrix(rotation), PREDICTED_COLOR),
+        Wireframe(dataset.object, pose, color) for pose, color in ((true, TRUE_COLOR), (found, PREDICTED_COLOR))
     ]
-    pictures = dataset.rig.without_padding(sample["images"])
-    images = draw_triplet(pictures, wireframes, sample["camera_intrinsics"], sample["camera_extrinsics"])
+    images = draw_triplet(dataset.rig.without_padding(sample["images"]), wireframes, Cameras.from_label(sample))
     return Tile(images, f"sample {sample['index']} · {turn:.1f}° · {shift:.1f} mm")

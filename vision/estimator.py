@@ -1,7 +1,7 @@
 """A trained network as one object: images and cameras in, poses out.
 
     >>> estimator = PoseEstimator.from_pretrained("block")                            # doctest: +SKIP
-    >>> found = estimator.predict(images, intrinsics, extrinsics)                     # doctest: +SKIP
+    >>> found = estimator.predict(images, Cameras(intrinsics, extrinsics))            # doctest: +SKIP
     >>> found["position"].shape, found["quaternion"].shape                            # doctest: +SKIP
     ((8, 3), (8, 4))
 
@@ -128,8 +128,7 @@ class PoseEstimator:
     def predict(
         self,
         images: NDArray[np.uint8],
-        intrinsics: NDArray[np.floating],
-        extrinsics: NDArray[np.floating],
+        cameras: Cameras,
         batch_size: int = 64,
         nominal: bool = False,
     ) -> PoseEstimates:
@@ -138,9 +137,8 @@ class PoseEstimator:
         Args:
             images: (B, C, H, W, 3) uint8, RGB, row 0 at the top, undistorted, cameras in the order of ``rig``; smaller
                 images are padded right and below. A geometric head takes any number of any cameras.
-            intrinsics: (B, C, 3, 3) or (C, 3, 3), OpenCV K in pixels.
-            extrinsics: (B, C, 4, 4) or (C, 4, 4), world to camera (OpenCV axes), metres. A regression without
-                ``camera_input`` ignores both.
+            cameras: arrays (B, C, ...) or, of the same cameras for all triplets, (C, ...). A regression without
+                ``camera_input`` ignores them.
             batch_size: number of triplets computed at once.
             nominal: whether the given cameras are only nominal; the true ones, displaced by up to 1.5 mm, 3 degrees and
                 1 degree of their field of view (Table 9), are then estimated with the pose.
@@ -153,28 +151,31 @@ class PoseEstimator:
         if nominal and self.nominal_fault is not None:
             raise DactylError(self.nominal_fault)
         images = self._checked(images)
-        count, cameras = images.shape[:2]
-        for what, array, side in (("intrinsics", intrinsics, 3), ("extrinsics", extrinsics, 4)):
-            one = (cameras, side, side)  # NumPy would broadcast any other shape, one camera's to all of them
-            if np.shape(array) not in (one, (count, *one)):
+        count, views = images.shape[:2]
+        arrays = []
+        for what, side in (("intrinsics", 3), ("extrinsics", 4)):
+            array, one = getattr(cameras, what), (views, side, side)
+            if np.shape(array) not in (one, (count, *one)):  # NumPy would broadcast any other shape to all cameras
                 raise ValueError(f"expected {what} {one} or {(count, *one)}, got {np.shape(array)}")
-        matrices = np.broadcast_to(intrinsics, (count, cameras, 3, 3))
-        transforms = np.broadcast_to(extrinsics, (count, cameras, 4, 4))
+            arrays.append(np.broadcast_to(array, (count, *one)))
+        everywhere = Cameras(*arrays)
         parts: list[tuple[Tensor, ...]] = []
         for first in range(0, count, batch_size):
             batch = slice(first, first + batch_size)
-            seen = Cameras(self._tensor(matrices[batch]).float(), self._tensor(transforms[batch]).float())
+            seen = Cameras(*(self._tensor(array).float() for array in everywhere.at(batch)[:2]))
             found = self.model.predict(self._tensor(images[batch]).permute(0, 1, 4, 2, 3), seen, nominal)
             more: tuple[Tensor, ...] = ()
-            if found.covariance is not None and (views := found.views) is not None:
-                more = (found.covariance, views.scale, views.residual, views.spread, *views.cameras[:2])
-            parts.append(tuple(part.cpu() for part in (found.position, found.rotation, found.confidence, *more)))
+            if found.covariance is not None and (seen_by := found.views) is not None:
+                more = (found.covariance, seen_by.scale, seen_by.residual, seen_by.spread, *seen_by.cameras[:2])
+            parts.append(
+                tuple(part.cpu() for part in (found.pose.position, found.pose.rotation, found.confidence, *more))
+            )
         keypoints = len(self.object.keypoints) if self.model.compares_views else None
-        shapes = _estimate_shapes(cameras, keypoints)
+        shapes = _estimate_shapes(views, keypoints)
         if not parts:
             parts = [tuple(torch.zeros(0, *shape) for shape in shapes.values())]
-        arrays = (torch.cat(tensors).double().numpy() for tensors in zip(*parts, strict=True))
-        poses = dict(zip(shapes, arrays, strict=True))
+        columns = (torch.cat(tensors).double().numpy() for tensors in zip(*parts, strict=True))
+        poses = dict(zip(shapes, columns, strict=True))
         poses["quaternion"] = canonical_quaternion(quaternion_from_matrix(poses.pop("rotation")))
         return cast(PoseEstimates, poses)
 

@@ -25,7 +25,8 @@ from scipy.spatial.transform import Rotation
 from scipy.special import gammaincinv
 
 from vision.bounds import at_least_one, inner_fraction, positive
-from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotate, rotation_from_quaternion
+from vision.geometry.poses import Pose
+from vision.geometry.rotations import FloatArray
 from vision.scene.symmetries import Symmetries, least_turn
 
 _ANY_ANGLE = np.pi**2 / 3  # rad^2, variance of an unknown angle
@@ -74,16 +75,14 @@ class TrackedPose:
     """An object at one time, world frame.
 
     Attributes:
-        position: (3,) metres.
-        quaternion: (4,) w x y z, object to world.
+        pose: of the object.
         velocity: (3,) metres per second.
         angular_velocity: (3,) radians per second.
         covariance: (12, 12) of the errors of rotation, position, angular velocity and velocity.
         status: status of the frame.
     """
 
-    position: FloatArray
-    quaternion: FloatArray
+    pose: Pose
     velocity: FloatArray
     angular_velocity: FloatArray
     covariance: FloatArray
@@ -111,36 +110,32 @@ class Tracker:
         lost."""
         return self._of_origin(self._predicted(time_s))
 
-    def update(
-        self, time_s: float, position: ArrayLike, quaternion: ArrayLike, covariance: ArrayLike
-    ) -> TrackedPose | None:
+    def update(self, time_s: float, estimate: Pose, covariance: ArrayLike) -> TrackedPose | None:
         """Return the pose at the time of an estimate; None if the object is lost.
 
         Args:
             time_s: seconds, increasing from call to call.
-            position: (3,) metres.
-            quaternion: (4,) w x y z.
+            estimate: of the object's pose; one, of arrays.
             covariance: (6, 6) of the estimate's error, radians about the world's axes then metres
                 (:meth:`vision.estimator.PoseEstimator.predict`).
 
         Raises:
             ValueError: time does not increase.
         """
-        place, noise = np.asarray(position, np.float64), np.asarray(covariance, np.float64)
-        turn = rotation_from_quaternion(quaternion)
-        if not (np.isfinite(place).all() and np.isfinite(noise).all()):
+        noise = np.asarray(covariance, np.float64)
+        if not (np.isfinite(estimate.position).all() and np.isfinite(noise).all()):
             return self.miss(time_s)
-        lever = rotate(turn, self._symmetries.centre)
-        place, moved = place + lever, np.eye(6)
+        lever, moved = estimate.rotation @ self._symmetries.centre, np.eye(6)
         moved[3:, :3] = -_cross(lever)
-        sure, noise = self.sure(quaternion, noise), self._observable_covariance(turn, moved @ noise @ moved.T)
+        sure, noise = self.sure(estimate, noise), self._observable_covariance(estimate, moved @ noise @ moved.T)
+        centre = estimate._replace(position=estimate.position + lever)
         before = self._advanced(time_s)
         if before is None:
-            self._now = self._begun(place, turn, noise) if sure else None
+            self._now = self._begun(centre, noise) if sure else None
             return self._of_origin(self._now)
-        predicted = rotation_from_quaternion(before.quaternion)
-        reference, seen = (Rotation.concatenate([each]) for each in (predicted, turn))
-        off = np.concatenate([least_turn(self._symmetries, reference, seen)[0].as_rotvec(), place - before.position])
+        reference, seen = (Rotation.from_matrix(pose.rotation[None]) for pose in (before.pose, centre))
+        turn = least_turn(self._symmetries, reference, seen)[0].as_rotvec()
+        off = np.concatenate([turn, centre.position - before.pose.position])
         innovation = before.covariance[:6, :6] + noise
         if off @ np.linalg.solve(innovation, off) < self._gate:
             self._now, self._left_out = self._corrected(before, off, innovation, noise), 0
@@ -148,7 +143,7 @@ class Tracker:
         # Restart at once if this estimate is certain: the prediction was wrong.
         self._leave_out(before)
         if self._now is None and sure:
-            self._now = self._begun(place, turn, noise)
+            self._now = self._begun(centre, noise)
         return self._of_origin(self._now)
 
     def miss(self, time_s: float) -> TrackedPose | None:
@@ -172,20 +167,21 @@ class Tracker:
     def _predicted(self, time_s: float) -> TrackedPose | None:
         return None if self._now is None else self._moved(self._now, time_s - self._time)
 
-    def _of_origin(self, pose: TrackedPose | None) -> TrackedPose | None:
-        """Return a pose of the symmetries' centre as one of the object's origin."""
-        if pose is None or not self._symmetries.centre.any():
-            return pose
-        turn = rotation_from_quaternion(pose.quaternion)
-        lever, moved = -rotate(turn, self._symmetries.centre), np.eye(12)
-        swung = _cross(lever) @ self._shown(turn)  # a rotation that does not show is no error of the position either
+    def _of_origin(self, track: TrackedPose | None) -> TrackedPose | None:
+        """Return a track of the symmetries' centre as one of the object's origin."""
+        if track is None or not self._symmetries.centre.any():
+            return track
+        lever, moved = -track.pose.rotation @ self._symmetries.centre, np.eye(12)
+        swung = _cross(lever) @ self._shown(
+            track.pose
+        )  # a rotation that does not show is no error of the position either
         moved[3:6, :3] = moved[9:, 6:9] = -swung
-        moved[9:, :3] = -_cross(pose.angular_velocity) @ swung
+        moved[9:, :3] = -_cross(track.angular_velocity) @ swung
         return replace(
-            pose,
-            position=pose.position + lever,
-            velocity=pose.velocity + np.cross(pose.angular_velocity, lever),
-            covariance=moved @ pose.covariance @ moved.T,
+            track,
+            pose=track.pose._replace(position=track.pose.position + lever),
+            velocity=track.velocity + np.cross(track.angular_velocity, lever),
+            covariance=moved @ track.covariance @ moved.T,
         )
 
     def _leave_out(self, before: TrackedPose) -> None:
@@ -198,53 +194,51 @@ class Tracker:
         """Whether no pose is known."""
         return self._now is None
 
-    def sure(self, quaternion: ArrayLike, noise: FloatArray) -> bool:
-        """Return whether an estimate of that orientation, (4,), and covariance (6, 6) is certain enough to start
-        with."""
-        shown = self._shown(rotation_from_quaternion(quaternion))
+    def sure(self, estimate: Pose, noise: FloatArray) -> bool:
+        """Return whether an estimate with that covariance, (6, 6), is certain enough to start with."""
+        shown = self._shown(estimate)
         variance = np.trace(shown @ noise[:3, :3] @ shown)
         return bool(np.sqrt(variance / max(1.0, np.trace(shown))) < np.deg2rad(self.config.sure_deg))
 
-    def _shown(self, turn: Rotation) -> FloatArray:
+    def _shown(self, pose: Pose) -> FloatArray:
         """Return the projection (3, 3) of rotation vectors in the world onto those that change the object's
         appearance."""
         axes = self._symmetries.axes
         if len(axes) > 1:
             return np.zeros((3, 3))
-        return np.eye(3) - sum((np.outer(axis, axis) for axis in rotate(turn, axes)), np.zeros((3, 3)))
+        return np.eye(3) - sum((np.outer(axis, axis) for axis in axes @ pose.rotation.T), np.zeros((3, 3)))
 
-    def _observable_covariance(self, turn: Rotation, noise: FloatArray) -> FloatArray:
+    def _observable_covariance(self, pose: Pose, noise: FloatArray) -> FloatArray:
         """Return the covariance (6, 6) of an estimate, with rotations that do not show set to unknown: a solver's own
         numbers for them only keep its equations solvable."""
-        keep, shown = np.eye(6), self._shown(turn)
+        keep, shown = np.eye(6), self._shown(pose)
         keep[:3, :3] = shown
         observable = keep @ noise @ keep
         observable[:3, :3] += _ANY_ANGLE * (np.eye(3) - shown)
         return observable
 
-    def _begun(self, position: FloatArray, turn: Rotation, noise: FloatArray) -> TrackedPose:
+    def _begun(self, pose: Pose, noise: FloatArray) -> TrackedPose:
         covariance = np.zeros((12, 12))
         covariance[:6, :6] = noise
         speeds = (self.config.start_rotation_velocity, self.config.start_position_velocity)
         covariance[6:, 6:] = np.diag(np.repeat(np.square(speeds), 3))
         self._left_out = 0
-        return TrackedPose(position, quaternion_from_rotation(turn), np.zeros(3), np.zeros(3), covariance, "found")
+        return TrackedPose(pose, np.zeros(3), np.zeros(3), covariance, "found")
 
-    def _moved(self, pose: TrackedPose, seconds: float) -> TrackedPose:
-        """Return the pose after some time, with the uncertainty that accelerations add."""
+    def _moved(self, track: TrackedPose, seconds: float) -> TrackedPose:
+        """Return the track after some time, with the uncertainty that accelerations add."""
         decay, reach, spread = _ornstein_uhlenbeck(seconds, self.config.velocity_decay_s)
-        turn = Rotation.from_rotvec(reach * pose.angular_velocity)
+        turn = Rotation.from_rotvec(reach * track.angular_velocity).as_matrix()
         # A rotation error rotates with the object: exp(w t) error.
         transition = np.diag(np.repeat([1.0, decay], 6))
-        transition[:3, :3] = turn.as_matrix()
+        transition[:3, :3] = turn
         transition[:6, 6:] = reach * np.eye(6)
         density = np.square([self.config.rotation_acceleration, self.config.position_acceleration])
         return TrackedPose(
-            pose.position + reach * pose.velocity,
-            quaternion_from_rotation(turn * rotation_from_quaternion(pose.quaternion)),
-            decay * pose.velocity,
-            decay * pose.angular_velocity,
-            transition @ pose.covariance @ transition.T + np.kron(spread, np.diag(np.repeat(density, 3))),
+            Pose(turn @ track.pose.rotation, track.pose.position + reach * track.velocity),
+            decay * track.velocity,
+            decay * track.angular_velocity,
+            transition @ track.covariance @ transition.T + np.kron(spread, np.diag(np.repeat(density, 3))),
             "predicted",
         )
 
@@ -256,10 +250,9 @@ class Tracker:
         keep = np.eye(12)
         keep[:, :6] -= gain
         covariance = keep @ before.covariance @ keep.T + gain @ noise @ gain.T  # Joseph's form stays positive
-        turned = Rotation.from_rotvec(step[:3]) * rotation_from_quaternion(before.quaternion)
+        turn = Rotation.from_rotvec(step[:3]).as_matrix()
         return TrackedPose(
-            before.position + step[3:6],
-            quaternion_from_rotation(turned),
+            Pose(turn @ before.pose.rotation, before.pose.position + step[3:6]),
             before.velocity + step[9:],
             before.angular_velocity + step[6:9],
             covariance,

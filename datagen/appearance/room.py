@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from datagen.render.clutter import ClutterPiece
 from datagen.sim.geom_meshes import geom_mesh
 from datagen.sim.scene import compile_scene
-from vision.geometry.cameras import camera_centres
-from vision.geometry.rotations import FloatArray, matrix_from_quaternion
+from vision.geometry.cameras import Cameras, camera_centres
+from vision.geometry.poses import Pose
+from vision.geometry.rotations import FloatArray
 from vision.scene.scene import Scene
 from vision.scene.surroundings import Background
 
@@ -147,28 +148,21 @@ class Surfaces:
         self._geoms = np.repeat(hand, [len(points) for points in surfaces])
         self._hand = np.concatenate([np.zeros((0, 3)), *surfaces])
 
-    def room(
-        self,
-        joint_position: FloatArray,
-        object_position: FloatArray,
-        object_quaternion: FloatArray,
-        extrinsics: FloatArray,
-    ) -> Room:
+    def room(self, joint_position: FloatArray, pose: Pose, cameras: Cameras) -> Room:
         """Return the room of a state.
 
         Args:
             joint_position: joints of the hand, radians, (J,).
-            object_position, object_quaternion: pose of the object, metres, world frame; w x y z.
-            extrinsics: extrinsics of the cameras, world to camera, (C, 4, 4).
+            pose: of the object.
+            cameras: T (C, 4, 4).
         """
         data = self._data
         data.qpos[self._qpos] = joint_position
         mujoco.mj_kinematics(self._model, data)
         turns = data.geom_xmat[self._geoms].reshape(-1, 3, 3)
         hand = data.geom_xpos[self._geoms] + np.einsum("nij,nj->ni", turns, self._hand)
-        target = self._object @ matrix_from_quaternion(object_quaternion).T + object_position
-        cameras = camera_centres(extrinsics)
-        return Room(cameras, target, hand, np.array(self._scene.workspace.light_centre), self._scene.background)
+        centres, target = camera_centres(cameras.extrinsics), pose.transform(self._object)
+        return Room(centres, target, hand, np.array(self._scene.workspace.light_centre), self._scene.background)
 
 
 def _points(vertices: FloatArray, faces: np.ndarray, spacing: float) -> FloatArray:

@@ -29,8 +29,9 @@ from datagen.export.bop_masks import Silhouette
 from datagen.export.bop_models import MM, OBJECT_ID, write_models
 from vision.bounds import at_least_one
 from vision.errors import DactylError
-from vision.geometry.cameras import project, to_opencv
-from vision.geometry.rotations import matrix_from_quaternion
+from vision.geometry.cameras import Cameras, project, to_opencv
+from vision.geometry.poses import Pose
+from vision.geometry.rotations import rigid_transform
 from vision.io.files import exclusive_folder
 from vision.io.store import Location
 from vision.progress import progress
@@ -111,12 +112,10 @@ def _write_scene(dataset: TripletDataset, number: int, split: Path) -> list[dict
     folder = split / f"{scene_id:06d}"
     for name in ("rgb", "mask", *(["mask_visib"] if masks is not None else [])):
         (folder / name).mkdir(parents=True)
-    object_to_world = np.eye(4)
-    object_to_world[:3, :3] = matrix_from_quaternion(label["object_quaternion"])
-    object_to_world[:3, 3] = label["object_position"]
+    object_to_world, true = rigid_transform(*Pose.from_columns(label, "object")), Cameras.from_label(label)
     cameras, truths, infos, targets = {}, {}, {}, []
     for image, name in enumerate(dataset.rig.names):
-        K, world_to_camera = label["camera_intrinsics"][image], label["camera_extrinsics"][image]
+        K, world_to_camera = true.intrinsics[image], true.extrinsics[image]
         object_to_camera = world_to_camera @ object_to_world
         cameras[str(image)] = {
             "cam_K": to_opencv(K).ravel().tolist(),
@@ -132,7 +131,7 @@ def _write_scene(dataset: TripletDataset, number: int, split: Path) -> list[dict
             }
         ]
         camera = dataset.rig.cameras[image]
-        outline = project(mesh.vertices, K, object_to_camera)
+        outline = project(mesh.vertices, Cameras(K, object_to_camera))
         silhouette = Silhouette.of(outline, mesh.faces, camera, dataset.where(number))
         visible = None if masks is None else masks[image, : camera.height, : camera.width]
         info = silhouette.info(visible)

@@ -28,7 +28,7 @@ from datagen.states.drawn import DrawnStates, load_drawn_states
 from datagen.variation import generator
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras
-from vision.geometry.rotations import FloatArray, matrix_from_quaternion
+from vision.geometry.poses import Pose
 from vision.progress import Advance
 from vision.scene.scene import Scene
 from vision.storage.shards import ShardRecord, encode_sample, write_shard
@@ -55,16 +55,14 @@ def make_samples(
             config.seed,
             index,
         )
-        options = config.render
+        pose, options = Pose.from_quaternion(position, quaternion), config.render
         recording = index // options.recording_size if options.displacement == "per-recording" else None
         appearance = draw_appearance(config.appearance, scene, materials, config.seed, index, recording)
         clutter = config.appearance.clutter
         if clutter.any:
-            room = _cached_surfaces(scene, clutter.clearance).room(
-                states.joint_position[row], position, quaternion, appearance.camera_extrinsics
-            )
+            room = _cached_surfaces(scene, clutter.clearance).room(states.joint_position[row], pose, appearance.cameras)
             appearance = replace(appearance, clutter=draw_clutter(clutter, room, config.seed, index))
-        _refuse_behind(scene, index, row, position, quaternion, appearance.camera_extrinsics)
+        _refuse_behind(scene, index, row, pose, appearance.cameras)
         label = {
             "index": index,
             "state_index": row,
@@ -79,12 +77,10 @@ def make_samples(
         yield Sample(index, states.joint_position[row], position, quaternion, appearance), label
 
 
-def _refuse_behind(
-    scene: Scene, index: int, row: int, position: FloatArray, quaternion: FloatArray, extrinsics: FloatArray
-) -> None:
+def _refuse_behind(scene: Scene, index: int, row: int, pose: Pose, cameras: Cameras) -> None:
     """Raise DactylError if the object reaches behind a camera, where nothing of it has a place in the image."""
-    surface = scene.object.mesh.vertices @ matrix_from_quaternion(quaternion).T + position
-    depth = (extrinsics[:, 2, :3] @ surface.T).min(axis=1) + extrinsics[:, 2, 3]
+    surface, T = pose.transform(scene.object.mesh.vertices), cameras.extrinsics
+    depth = (T[:, 2, :3] @ surface.T).min(axis=1) + T[:, 2, 3]
     if (depth <= 0).any():
         raise DactylError(
             f"sample {index}: in state {row} the object reaches behind camera {scene.rig.names[int(depth.argmin())]}; "
@@ -144,7 +140,7 @@ def encoded_samples(
             taken = apply_effects(images, sample.appearance.camera_effects, scene.rig)
             masks = None
             if views is not None:
-                seen, masks = views(sample, Cameras(label["camera_intrinsics"], label["camera_extrinsics"]))
+                seen, masks = views(sample, Cameras.from_label(label))
                 label |= seen
             yield encode_sample(label, taken, scene.rig, sample.appearance.to_json(), masks)
 

@@ -14,7 +14,8 @@ from datagen.render.sample import Sample
 from datagen.render.stage import Stage
 from datagen.sim.geom_meshes import geom_mesh
 from vision.geometry.cameras import Cameras, project
-from vision.geometry.rotations import FloatArray, matrix_from_quaternion
+from vision.geometry.poses import Pose
+from vision.geometry.rotations import FloatArray
 from vision.geometry.triangles import pixels_of_boxes
 from vision.scene.objects import joined
 from vision.scene.scene import Scene
@@ -56,25 +57,24 @@ class ViewLabeller:
         """
         data = self._stage.data
         self._stage.set(sample)
-        rotation = matrix_from_quaternion(sample.object_quaternion).T
-        surface = self._object.vertices @ rotation + sample.object_position
+        pose = Pose.from_columns(vars(sample), "object")
+        surface = pose.transform(self._object.vertices)
         others = data.geom_xpos[self._geoms] + np.einsum(
             "nij,nj->ni", data.geom_xmat[self._geoms].reshape(-1, 3, 3), self._vertices
         )
         clutter = [piece.triangles() for piece in sample.appearance.clutter]
         others, faces = joined([(others, self._faces), *((vertices, faces) for vertices, _, faces in clutter)])
-        K, T = cameras.intrinsics, cameras.extrinsics
-        outline = project(surface, K, T)
+        outline = project(surface, cameras)
         sizes = np.stack([self._rig.nominal.width, self._rig.nominal.height], axis=-1)  # (C, 2)
         window = np.stack([outline.min(axis=1), outline.max(axis=1)], axis=1).clip(0, sizes[:, None])
         shape = (self._rig.height, self._rig.width)
-        near = _nearness(surface, self._object.faces, K, T, window, shape)
-        near_others = _nearness(others, faces, K, T, window, shape)
+        near = _nearness(surface, self._object.faces, cameras, window, shape)
+        near_others = _nearness(others, faces, cameras, window, shape)
         alone, masks = near > 0, near > near_others
         labels = {
             "visibility": masks.sum(axis=(1, 2)) / np.maximum(alone.sum(axis=(1, 2)), 1),
             "box_2d": np.array([mask_box(mask) for mask in masks], dtype=np.float64),
-            "keypoints_2d": project(self._keypoints @ rotation + sample.object_position, K, T),
+            "keypoints_2d": project(pose.transform(self._keypoints), cameras),
         }
         return labels, masks
 
@@ -82,8 +82,7 @@ class ViewLabeller:
 def _nearness(
     points: FloatArray,
     faces: NDArray[np.integer],
-    intrinsics: FloatArray,
-    extrinsics: FloatArray,
+    cameras: Cameras,
     window: FloatArray,
     shape: tuple[int, int],
 ) -> FloatArray:
@@ -92,12 +91,12 @@ def _nearness(
     Args:
         points: vertices in metres, world frame, (N, 3).
         faces: vertices of each triangle, (T, 3); a camera omits triangles with a vertex behind it.
-        intrinsics, extrinsics: K (C, 3, 3) and T (C, 4, 4) of the cameras.
+        cameras: K (C, 3, 3) and T (C, 4, 4).
         window: upper left and lower right corner, in pixels, of the area to draw, (C, 2, 2).
         shape: height and width of the buffer.
     """
-    depth = np.einsum("cj,nj->cn", extrinsics[:, 2, :3], points) + extrinsics[:, 2, 3:]
-    seen = np.concatenate([project(points, intrinsics, extrinsics), 1.0 / depth[..., None]], axis=-1)  # (C, N, 3)
+    depth = np.einsum("cj,nj->cn", cameras.extrinsics[:, 2, :3], points) + cameras.extrinsics[:, 2, 3:]
+    seen = np.concatenate([project(points, cameras), 1.0 / depth[..., None]], axis=-1)  # (C, N, 3)
     # Most triangles lie wholly on one side of the window: discard them by their vertices before assembling triangles.
     low, high = window[:, 0, None], window[:, 1, None]
     side = np.packbits(
@@ -121,6 +120,6 @@ def _nearness(
     inside = (b >= 0) & (c >= 0) & (b + c <= 1)  # false for NaN, a triangle seen edge-on
     owner, b, c = owner[inside], b[inside], c[inside]
     at_a, at_b, at_c = corner[owner, :, 2].T
-    buffer = np.zeros((len(intrinsics), *shape))
+    buffer = np.zeros((len(depth), *shape))
     np.maximum.at(buffer, (camera[owner], row[inside], column[inside]), at_a + b * (at_b - at_a) + c * (at_c - at_a))
     return buffer

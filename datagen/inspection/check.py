@@ -20,7 +20,7 @@ from datagen.variation import generator
 from vision.bounds import not_negative
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras, project
-from vision.geometry.rotations import rotate, rotation_from_quaternion
+from vision.geometry.poses import Pose
 from vision.io.decode import convert
 from vision.io.store import Location, names
 from vision.progress import progress
@@ -121,8 +121,9 @@ def _sample_faults(dataset: TripletDataset) -> Iterator[str]:
 
 
 def _label_faults(dataset: TripletDataset, sample: dict[str, Any]) -> Iterator[str]:
-    points = rotate(rotation_from_quaternion(sample["object_quaternion"]), dataset.object.keypoints)
-    pixels = project(points + sample["object_position"], sample["camera_intrinsics"], sample["camera_extrinsics"])
+    pixels = project(
+        Pose.from_columns(sample, "object").transform(dataset.object.keypoints), Cameras.from_label(sample)
+    )
     sizes = np.stack([dataset.rig.nominal.width, dataset.rig.nominal.height], axis=-1)[:, None]
     inside = ((pixels >= 0) & (pixels <= sizes)).all(axis=-1).any(axis=-1)  # at least one keypoint, (C,)
     if not np.isfinite(pixels).all():
@@ -206,8 +207,7 @@ def _view_differences(
     if stored is None:
         return
     label = dataset.label(number)
-    cameras = Cameras(label["camera_intrinsics"], label["camera_extrinsics"])
-    _, masks = views()(sample, cameras)
+    _, masks = views()(sample, Cameras.from_label(label))
     for name, mask, there in zip(dataset.rig.names, masks, stored, strict=True):
         if (off := np.count_nonzero(mask != there)) > _OUTLINE_TOLERANCE:
             yield f"{dataset.where(number)}.{mask_suffix(name)}: computed again it differs in {off} pixels"

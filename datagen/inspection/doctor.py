@@ -114,7 +114,7 @@ def _certain_pixels(scene: Scene, camera: int) -> tuple[NDArray[np.bool_], NDArr
     """Return masks of the pixels at least two pixels inside the block's outline, and as far outside, (H, W) each."""
     nominal = scene.rig.nominal
     corners = scene.object.keypoints + _ABOVE_HAND
-    pixels = project(corners, nominal.intrinsics[camera], nominal.extrinsics[camera])
+    pixels = project(corners, nominal.at(camera))
     outline = Outline(pixels[ConvexHull(pixels).vertices])
     centres = np.stack(np.meshgrid(np.arange(_SIZE), np.arange(_SIZE)), axis=-1).reshape(-1, 2) + 0.5
     # Matplotlib grows or shrinks a path by the radius, depending on the orientation of its corners.

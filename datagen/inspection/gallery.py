@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from datagen.inspection.filters import SampleErrors, filter_table
-from vision.drawing.wireframes import LABEL_COLOR, visible_edges
-from vision.geometry.cameras import project
-from vision.geometry.rotations import matrix_from_quaternion
+from vision.drawing.wireframes import LABEL_COLOR, projected_edges, visible_edges
+from vision.geometry.cameras import Cameras
+from vision.geometry.poses import Pose
 from vision.spacing import evenly_spaced
 from vision.storage.datasets import TripletDataset
 from vision.templating import inline_script, render
@@ -75,11 +75,8 @@ def _sample(
 
 def _edges(dataset: TripletDataset, label: dict[str, Any], camera: int) -> list[tuple[Any, Any, bool]]:
     """Return both ends, in pixels, of the object's edges at the labelled pose, and whether each is visible."""
-    K, T = label["camera_intrinsics"][camera], label["camera_extrinsics"][camera]
-    position, quaternion = label["object_position"], label["object_quaternion"]
-    edges = dataset.object.edges
-    ends = project(edges.reshape(-1, 3) @ matrix_from_quaternion(quaternion).T + position, K, T).reshape(-1, 2, 2)
-    seen = visible_edges(dataset.object, position, quaternion, T)
+    seen_by, pose = Cameras.from_label(label).at(camera), Pose.from_columns(label, "object")
+    ends, seen = (edges(dataset.object, pose, seen_by) for edges in (projected_edges, visible_edges))
     return [(*pair, bool(visible)) for pair, visible in zip(ends, seen, strict=True) if np.isfinite(pair).all()]
 
 

@@ -65,7 +65,7 @@ def landmark_points(scene: Scene) -> FloatArray:
 
 def inside(camera: Camera, points: FloatArray) -> FloatArray:
     """Return which world points (N, 3) project into a camera's image, ignoring occlusion, (N,) bool."""
-    pixels = project(points, camera.intrinsics, camera.extrinsics)
+    pixels = project(points, camera)
     with np.errstate(invalid="ignore"):
         return np.asarray(((pixels >= 0) & (pixels <= (camera.width, camera.height))).all(axis=-1))
 

@@ -19,6 +19,7 @@ from datagen.render.sample import Sample
 from vision.drawing.sheets import Tile, contact_sheet
 from vision.drawing.wireframes import LABEL_COLOR, Wireframe, draw_wireframes
 from vision.geometry.cameras import project
+from vision.geometry.poses import Pose
 from vision.geometry.rotations import FloatArray
 from vision.scene.rig import Camera
 from vision.scene.scene import Scene
@@ -42,10 +43,10 @@ def scene_sheet(scene: Scene, renderer: str) -> Image.Image:
     drawn = rendered_scene(scene, RenderOptions(image_size=_LONGEST))
     images = drawn.rig.without_padding(_pictures(drawn, renderer))
     start = scene.workspace.start
-    pose = Wireframe(scene.object, start, (1.0, 0.0, 0.0, 0.0), LABEL_COLOR, axes=True)
+    pose = Wireframe(scene.object, Pose(np.eye(3), np.array(start)), LABEL_COLOR, axes=True)
     marked = []
     for image, camera in zip(images, drawn.rig.cameras, strict=True):
-        picture = Image.fromarray(draw_wireframes(image, [pose], camera.intrinsics, camera.extrinsics))
+        picture = Image.fromarray(draw_wireframes(image, [pose], camera))
         _dots(picture, camera, scene.object.keypoints + np.array(start), _KEYPOINT_COLOR)
         _dots(picture, camera, landmark_points(scene), _LANDMARK_COLOR)
         marked.append(np.asarray(picture))
@@ -73,7 +74,7 @@ def _pictures(scene: Scene, renderer: str) -> np.ndarray:
 def _dots(picture: Image.Image, camera: Camera, points: FloatArray, color: str) -> None:
     pen = ImageDraw.Draw(picture)
     radius = max(2.0, picture.width / 160)
-    for x, y in project(points, camera.intrinsics, camera.extrinsics):
+    for x, y in project(points, camera):
         if np.isfinite((x, y)).all():
             pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=color, outline="black")
 

@@ -12,6 +12,7 @@ from datagen.pictures.texture_pool import TextureUse
 from datagen.render.clutter import ClutterPiece
 from vision.camera_effects import CameraEffects
 from vision.errors import DactylError
+from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import FloatArray
 
 
@@ -54,6 +55,11 @@ class Appearance:
                 raise ValueError(f"{', '.join(names)}: shapes {[array.shape for array in arrays]}")
             if len({len(array) for array in arrays}) != 1:
                 raise ValueError(f"{', '.join(names)}: lengths differ, {[len(array) for array in arrays]}")
+
+    @property
+    def cameras(self) -> Cameras:
+        """True cameras, K (C, 3, 3) and T (C, 4, 4)."""
+        return Cameras(self.camera_intrinsics, self.camera_extrinsics)
 
     def to_json(self) -> dict[str, Any]:
         """Return lists of numbers from which ``from_json`` restores the same values bit by bit."""

@@ -96,7 +96,7 @@ def _in_an_image(points: FloatArray, rig: Rig) -> np.ndarray:
     for camera in rig.cameras:
         depth = points @ camera.extrinsics[2, :3] + camera.extrinsics[2, 3]
         with np.errstate(divide="ignore", invalid="ignore"):
-            pixels = project(points, camera.intrinsics, camera.extrinsics)
+            pixels = project(points, camera)
         inside = ((pixels >= 0) & (pixels <= (camera.width, camera.height))).all(axis=-1)
         seen |= inside & (depth > 0)
     return seen

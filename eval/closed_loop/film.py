@@ -13,6 +13,7 @@ from vision.drawing.gif import save_gif
 from vision.drawing.sheets import font
 from vision.drawing.wireframes import PREDICTED_COLOR, TRUE_COLOR, Wireframe, draw_triplet
 from vision.geometry.cameras import Cameras
+from vision.geometry.poses import Pose
 from vision.published import STEP_SECONDS
 from vision.scene.objects import PoseObject
 
@@ -46,10 +47,10 @@ def draw_estimate(
         cameras: K (C, 3, 3) and T (C, 4, 4).
     """
     wireframes = [
-        Wireframe(target, columns[f"{whose}_position"][row], columns[f"{whose}_quaternion"][row], color)
+        Wireframe(target, Pose.from_columns(columns, whose).at(row), color)
         for whose, color in (("true", TRUE_COLOR), ("predicted", PREDICTED_COLOR))
     ]
-    return draw_triplet(images, wireframes, cameras.intrinsics, cameras.extrinsics)
+    return draw_triplet(images, wireframes, cameras)
 
 
 def save_film(path: Path, frames: Iterable[FilmFrame]) -> None:

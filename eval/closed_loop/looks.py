@@ -56,7 +56,7 @@ def draw_look(
         else draw_appearance(config.appearance, scene, materials, config.seed, trial)
         for trial in trials
     ]
-    true = Cameras.stacked([Cameras(look.camera_intrinsics, look.camera_extrinsics) for look in looks])
+    true = Cameras.stacked([look.cameras for look in looks])
     if config.protocol == "calibrated":
         return TrialAppearance(trials, looks, known=true, true=true, nominal=False)
     return TrialAppearance(trials, looks, known=scene.rig.nominal.repeated(len(looks)), true=true, nominal=True)

@@ -22,6 +22,7 @@ from eval.scoring.metrics import PoseErrors, pose_errors, summarise
 from eval.scoring.trial_results import TRACE, EstimatesRecord, Simulation, over_time
 from vision.drawing.wireframes import crop
 from vision.geometry.cameras import Cameras, project
+from vision.geometry.poses import Pose
 from vision.geometry.rotations import FloatArray
 from vision.published import STEP_SECONDS
 from vision.storage.tables import read_table
@@ -41,10 +42,9 @@ def picture_play(
     """
     tables = [read_table(path.with_suffix(".parquet"), TRACE)[0] for path in paths]
     columns = {key: np.concatenate([table[key] for table in tables]) for key in TRACE}
-    true = columns["true_position"], columns["true_quaternion"]
+    true = Pose.from_columns(columns, "true")
     errors, told = (
-        pose_errors(estimator.scene.object, *true, columns[f"{whose}_position"], columns[f"{whose}_quaternion"])
-        for whose in ("predicted", "told")
+        pose_errors(estimator.scene.object, true, Pose.from_columns(columns, whose)) for whose in ("predicted", "told")
     )
     filmed = int(np.argmax(goals))
     rows = np.flatnonzero(columns["episode"] == filmed)
@@ -114,9 +114,9 @@ def _goal_picture(
     """Render the object in its goal orientation, lifted out of the hand, (H, H, 3): as high as the highest image."""
     lifted = position + np.array([0.0, 0.0, _GOAL_HEIGHT])
     images = draw(lifted, quaternion)
-    camera = min(_GOAL_CAMERA, len(images) - 1)
-    image, matrix = images[camera], cameras.intrinsics[camera]
-    centre = project(lifted[None], matrix, cameras.extrinsics[camera])[0]
-    small, _ = crop(image, matrix, centre, min(image.shape[:2]) // 2)
+    number = min(_GOAL_CAMERA, len(images) - 1)
+    image, camera = images[number], cameras.at(number)
+    centre = project(lifted[None], camera)[0]
+    small, _ = crop(image, camera, centre, min(image.shape[:2]) // 2)
     height = max(len(picture) for picture in images)
     return np.asarray(Image.fromarray(small).resize((height, height), Image.Resampling.BICUBIC))

@@ -6,9 +6,16 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from datagen.sim.interface import Observation
-from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
+from vision.geometry.poses import Pose
+from vision.geometry.rotations import (
+    FloatArray,
+    canonical_quaternion,
+    quaternion_from_rotation,
+    rotation_from_quaternion,
+)
 from vision.published import STEP_SECONDS
 from vision.scene.symmetries import Symmetries, least_turn, nearest_alike
 
@@ -45,13 +52,13 @@ def with_differences(now: WorldEstimates, before: WorldEstimates, symmetries: Sy
     For an object with symmetries these are the least differences, because it may be estimated in any of the poses that
     look alike.
     """
-    rotation, last = (rotation_from_quaternion(seen.quaternion) for seen in (now, before))
-    position, alike = nearest_alike(symmetries, last, now.position, rotation)
+    last = rotation_from_quaternion(before.quaternion)
+    alike = nearest_alike(symmetries, last, Pose.from_quaternion(now.position, now.quaternion))
     return PolicyView(
         now.position,
-        quaternion_from_rotation(rotation),
-        (position - before.position) / STEP_SECONDS,
-        (last.inv() * alike).as_rotvec() / STEP_SECONDS,
+        canonical_quaternion(now.quaternion),
+        (alike.position - before.position) / STEP_SECONDS,
+        (last.inv() * Rotation.from_matrix(alike.rotation)).as_rotvec() / STEP_SECONDS,
     )
 
 

@@ -93,7 +93,7 @@ class VisionObserver:
         look = self.look
         samples = [sample_of(true, world, look.trials[world], look.appearances[world]) for world in going]
         images, known = self.renderer.render(samples), look.known.at(going)
-        found = self.estimator.predict(images, known.intrinsics, known.extrinsics, nominal=look.nominal)
+        found = self.estimator.predict(images, known, nominal=look.nominal)
         if self.tracked is not None and "covariance" not in found:
             raise DactylError("track: a regression does not say how sure it is; tracking needs a geometric network")
         unknown = np.full((len(going), 6, 6), np.nan)

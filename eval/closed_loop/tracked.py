@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.closed_loop.policy_view import PolicyView, WorldEstimates
-from vision.geometry.rotations import rotation_from_quaternion
+from vision.geometry.poses import Pose
 from vision.published import STEP_SECONDS
 from vision.scene.symmetries import Symmetries
 from vision.tracking import Tracker, TrackingConfig
@@ -23,8 +23,8 @@ class TrackedWorlds:
         """Update with the estimates from images of a step, in the worlds that are still running, ``going`` (K,)."""
         self._seen = seen
         for world in going:
-            pose = seen.position[world], seen.quaternion[world], seen.covariance[world]
-            self._trackers[world].update(step * STEP_SECONDS, *pose)
+            pose = Pose.from_quaternion(seen.position[world], seen.quaternion[world])
+            self._trackers[world].update(step * STEP_SECONDS, pose, seen.covariance[world])
 
     def at(self, step: int) -> PolicyView:
         """Predict the objects at a step from the estimates so far; a lost one stays where it was last seen, at rest."""
@@ -32,9 +32,8 @@ class TrackedWorlds:
         still = np.zeros_like(self._seen.position)
         view = PolicyView(self._seen.position.copy(), self._seen.quaternion.copy(), still, still.copy())
         for world, tracker in enumerate(self._trackers):
-            if pose := tracker.predict(step * STEP_SECONDS):
-                view.position[world], view.quaternion[world] = pose.position, pose.quaternion
-                view.velocity[world] = pose.velocity
-                turn = rotation_from_quaternion(pose.quaternion)
-                view.angular_velocity[world] = turn.inv().apply(pose.angular_velocity)
+            if track := tracker.predict(step * STEP_SECONDS):
+                view.position[world], view.quaternion[world] = track.pose.position, track.pose.quaternion
+                view.velocity[world] = track.velocity
+                view.angular_velocity[world] = track.pose.rotation.T @ track.angular_velocity
         return view

@@ -17,7 +17,8 @@ from eval.laboratory.network_views import CalibratedViews, CentralViews, Network
 from vision.errors import DactylError
 from vision.estimator import PoseEstimates, PoseEstimator
 from vision.geometry.cameras import Cameras
-from vision.geometry.rotations import FloatArray, matrix_from_quaternion, quaternion_from_matrix, quaternion_to_matrix
+from vision.geometry.poses import Pose
+from vision.geometry.rotations import FloatArray, quaternion_to_matrix
 from vision.hardware import torch_device
 from vision.medians import lower_median
 from vision.solvers.camera_errors import pose_covariance_of_cameras
@@ -51,8 +52,7 @@ class Estimate:
         key: key of the shot.
         time_s: time of the shot, seconds, if known.
         frame: frame of the pose: world is the scene's, capture the calibration's.
-        position: (3,) metres.
-        quaternion: (4,) w x y z, object to frame.
+        pose: of the object in that frame.
         confidence: in [0, 1].
         covariance: (6, 6) of the error if the cameras are exact, radians about the frame's axes, then metres; None from
             a regression.
@@ -68,8 +68,7 @@ class Estimate:
     key: str
     time_s: float | None
     frame: PoseFrame
-    position: FloatArray
-    quaternion: FloatArray
+    pose: Pose
     confidence: float
     covariance: FloatArray | None
     camera_covariance: FloatArray
@@ -82,7 +81,7 @@ class Estimate:
         """Return the keys of one JSON line; lengths in metres, angles in radians."""
         line: dict[str, Any] = {"key": self.key}
         line |= {} if self.time_s is None else {"time_s": round(self.time_s, 6)}
-        line |= {"frame": self.frame, "position": rounded(self.position), "quaternion": rounded(self.quaternion)}
+        line |= {"frame": self.frame, **pose_json(self.pose)}
         if self.covariance is not None:
             deviations = np.sqrt(np.diag(self.covariance + self.camera_covariance).clip(0))
             line |= {"position_std": rounded(deviations[3:]), "rotation_std": rounded(deviations[:3])}
@@ -122,8 +121,7 @@ class Observer:
     def __call__(self, shots: Sequence[Shot]) -> list[Estimate]:
         """Estimate several shots in one call of the network."""
         images = np.stack([self.views(shot.pictures, shot.where) for shot in shots])
-        cameras = self.views.cameras
-        found = self.estimator.predict(images, cameras.intrinsics, cameras.extrinsics, nominal=self.nominal)
+        found = self.estimator.predict(images, self.views.cameras, nominal=self.nominal)
         of_cameras, contrasts = self._covariance_of_cameras(found), self._contrasts(images)
         return [
             self._estimate(shot, images[row], contrasts[row], of_cameras[row], found, row)
@@ -149,8 +147,7 @@ class Observer:
             torch.tensor(self.estimator.object.keypoints),
             torch.from_numpy(found["keypoint_scale"]),
             Cameras(torch.from_numpy(found["intrinsics"]), torch.from_numpy(found["extrinsics"])),
-            quaternion_to_matrix(torch.from_numpy(found["quaternion"])),
-            torch.from_numpy(found["position"]),
+            Pose(quaternion_to_matrix(torch.from_numpy(found["quaternion"])), torch.from_numpy(found["position"])),
             self._found.covariance,
         ).numpy()
 
@@ -173,8 +170,8 @@ class Observer:
         rig, usual = self.estimator.rig, self.estimator.usual_spread
         quality, covariance, cameras = {}, None, self.views.cameras
         world_from_frame = self.views.world_from_capture
-        turn, shift = world_from_frame[:3, :3], world_from_frame[:3, 3]
-        both = np.kron(np.eye(2), turn.T)
+        both = np.kron(np.eye(2), world_from_frame[:3, :3].T)
+        pose = Pose.from_quaternion(found["position"][row], found["quaternion"][row])
         if usual is not None:
             scale = found["keypoint_scale"][row]
             cameras = Cameras(found["intrinsics"][row], found["extrinsics"][row])
@@ -187,8 +184,7 @@ class Observer:
             key=shot.key,
             time_s=shot.time_s,
             frame=self.frame,
-            position=turn.T @ (found["position"][row] - shift),
-            quaternion=quaternion_from_matrix(turn.T @ matrix_from_quaternion(found["quaternion"][row])),
+            pose=pose.in_frame(world_from_frame),
             confidence=float(found["confidence"][row]),
             covariance=covariance,
             camera_covariance=both @ of_cameras @ both.T,
@@ -197,6 +193,11 @@ class Observer:
             images=images,
             cameras=cameras.in_frame(world_from_frame),
         )
+
+
+def pose_json(pose: Pose) -> dict[str, list[float]]:
+    """Return a pose's position and quaternion for a JSON line."""
+    return {"position": rounded(pose.position), "quaternion": rounded(pose.quaternion)}
 
 
 def rounded(values: FloatArray) -> list[float]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from eval.estimation.estimates import Estimate, rounded
+from eval.estimation.estimates import Estimate, pose_json, rounded
 from vision.errors import DactylError
 from vision.scene.symmetries import Symmetries
 from vision.tracking import TrackedPose, Tracker, TrackingConfig
@@ -56,27 +56,26 @@ class Follower:
             )
         self._time = time
         followed = not self.tracker.lost
-        if estimate.unusual and not (followed and self.tracker.sure(estimate.quaternion, estimate.covariance)):
+        if estimate.unusual and not (followed and self.tracker.sure(estimate.pose, estimate.covariance)):
             pose = self.tracker.miss(time)
         else:
-            pose = self.tracker.update(time, estimate.position, estimate.quaternion, estimate.covariance)
+            pose = self.tracker.update(time, estimate.pose, estimate.covariance)
         self.losses += followed and (pose is None or pose.status == "found")  # found again in the same frame
         return replace(estimate, time_s=time), pose
 
 
-def track_json(pose: TrackedPose | None, estimate: Estimate) -> dict[str, Any]:
+def track_json(track: TrackedPose | None, estimate: Estimate) -> dict[str, Any]:
     """Return the pose that is tracked at an estimate for its JSON line: status, and pose, velocities and standard
     deviations unless it is lost."""
-    if pose is None:
+    if track is None:
         return {"status": "lost"}
     # The filter averages over frames, but the cameras' errors are the same in all of them.
-    deviations = np.sqrt(np.diag(pose.covariance[:6, :6] + estimate.camera_covariance).clip(0))
+    deviations = np.sqrt(np.diag(track.covariance[:6, :6] + estimate.camera_covariance).clip(0))
     return {
-        "status": pose.status,
-        "position": rounded(pose.position),
-        "quaternion": rounded(pose.quaternion),
-        "velocity": rounded(pose.velocity),
-        "angular_velocity": rounded(pose.angular_velocity),
+        "status": track.status,
+        **pose_json(track.pose),
+        "velocity": rounded(track.velocity),
+        "angular_velocity": rounded(track.angular_velocity),
         "position_std": rounded(deviations[3:]),
         "rotation_std": rounded(deviations[:3]),
     }

@@ -9,9 +9,8 @@ import numpy as np
 
 from eval.estimation.estimates import Estimate
 from eval.laboratory.opencv import opencv
-from vision.drawing.wireframes import visible_edges
-from vision.geometry.cameras import OPENCV_OFFSET, Cameras, project
-from vision.geometry.rotations import matrix_from_quaternion
+from vision.drawing.wireframes import projected_edges, visible_edges
+from vision.geometry.cameras import OPENCV_OFFSET, Cameras
 from vision.scene.objects import PoseObject
 from vision.tracking import TrackedPose
 
@@ -49,9 +48,7 @@ def _draw(
     picture: np.ndarray, target: PoseObject, pose: TrackedPose, camera: Cameras, color: tuple[int, int, int]
 ) -> None:
     cv2 = opencv()
-    corners = target.edges.reshape(-1, 3) @ matrix_from_quaternion(pose.quaternion).T + pose.position
-    lines = project(corners, camera.intrinsics, camera.extrinsics).reshape(-1, 2, 2)
-    seen = visible_edges(target, pose.position, pose.quaternion, camera.extrinsics)
+    lines, seen = (edges(target, pose.pose, camera) for edges in (projected_edges, visible_edges))
     whole = np.isfinite(lines).all(axis=(1, 2)) & (np.abs(lines) < 1e4).all(axis=(1, 2))
     for line, before in sorted(zip(lines[whole], seen[whole], strict=True), key=lambda each: each[1]):
         ends = np.rint((line - OPENCV_OFFSET) * (1 << _BITS)).astype(int).tolist()

@@ -17,15 +17,15 @@ _SIDE = 400  # longer side of an enlarged image, pixels
 def draw(estimate: Estimate, scene: Scene, axes: bool = True) -> list[np.ndarray]:
     """Draw the object's wireframe over the enlarged images, (h, w, 3) uint8 each; orange if they are unusual."""
     color = UNUSUAL_COLOR if estimate.unusual else PREDICTED_COLOR
-    wireframe = Wireframe(scene.object, estimate.position, estimate.quaternion, color, axes)
+    wireframe = Wireframe(scene.object, estimate.pose, color, axes)
     scale = max(1, round(_SIDE / max(scene.rig.width, scene.rig.height)))
     images = scene.rig.without_padding(estimate.images)
-    return draw_triplet(images, [wireframe], estimate.cameras.intrinsics, estimate.cameras.extrinsics, scale)
+    return draw_triplet(images, [wireframe], estimate.cameras, scale)
 
 
 def caption(estimate: Estimate) -> str:
     """Return a line that describes the estimate, and a second one if its images are unusual."""
-    position = ", ".join(f"{1000 * value:.1f}" for value in estimate.position)
+    position = ", ".join(f"{1000 * value:.1f}" for value in estimate.pose.position)
     text = f"{estimate.key} · {position} mm · confidence {estimate.confidence:.2f}"
     return f"{text}\nunusual: {', '.join(estimate.unusual)}" if estimate.unusual else text
 

@@ -197,7 +197,7 @@ def _look_up(pictures: np.ndarray, view: View, poses: FloatArray, target: PoseOb
         facing = np.einsum("ni,ni->n", rotation @ np.asarray(face.normal), toward)
         beside = 0.15 * corners.mean(axis=0) + 0.85 * corners  # near the corners, beside the letter
         points = np.einsum("nij,kj->nki", rotation, beside) + place[:, None]
-        places = np.nan_to_num(project(points, camera.intrinsics, camera.extrinsics), nan=-1).astype(int)  # (N, K, 2)
+        places = np.nan_to_num(project(points, camera), nan=-1).astype(int)  # (N, K, 2)
         inside = np.all((places >= 0) & (places < size), axis=-1)
         for n in np.flatnonzero((facing > _FACING * np.linalg.norm(toward, axis=-1)) & inside.any(axis=1)):
             x, y = places[n, inside[n]].T

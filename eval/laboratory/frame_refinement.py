@@ -54,7 +54,7 @@ def self_calibrate_with_frame(
         pixels = np.median(seen.landmarks, axis=0)[:, chosen]
         motion = _common_motion(landmarks.points[chosen], pixels, cameras)
         found = estimator.self_calibrate(seen, cameras.in_frame(motion), distortion).cameras.numpy()
-        pixels = project(landmarks.points, found.intrinsics, found.extrinsics)
+        pixels = project(landmarks.points, found)
         motion = motion @ _common_motion(landmarks.points, pixels, cameras.in_frame(motion))
     return estimator.self_calibrate(seen, cameras.in_frame(motion), distortion), motion
 
@@ -69,7 +69,7 @@ def _common_motion(points: FloatArray, pixels: FloatArray, cameras: Cameras) -> 
 
     def residuals(values: FloatArray) -> FloatArray:
         there = cameras.in_frame(moved(values))
-        return np.asarray((project(points, there.intrinsics, there.extrinsics) - pixels).ravel())
+        return np.asarray((project(points, there) - pixels).ravel())
 
     solution = least_squares(residuals, np.zeros(6), x_scale=[0.01] * 6, loss="soft_l1", f_scale=_OUTLIER_PX)
     return moved(solution.x)

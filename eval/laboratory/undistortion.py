@@ -33,7 +33,7 @@ class View:
     def holds(self, points: FloatArray) -> bool:
         """Return whether all world points (N, 3) lie in the recorded image and in the resulting one."""
         source, result = self.source, self.result
-        made = project(points, result.intrinsics, result.extrinsics)
+        made = project(points, result)
         recorded = source.distorted_pixels(points @ source.extrinsics[:3, :3].T + source.extrinsics[:3, 3])
         sides = (made, (result.width, result.height)), (recorded, (source.width, source.height))
         return all(bool(((pixels >= 0) & (pixels <= size)).all()) for pixels, size in sides)

@@ -9,7 +9,8 @@ from eval.scoring.metrics import PoseErrors
 from eval.scoring.predict import Predictions
 from vision.drawing.sheets import Tile, contact_sheet
 from vision.drawing.wireframes import PREDICTED_COLOR, TRUE_COLOR, Wireframe, crop, draw_triplet
-from vision.geometry.cameras import project
+from vision.geometry.cameras import Cameras, project
+from vision.geometry.poses import Pose
 from vision.scene.framing import window_sides
 from vision.storage.datasets import TripletDataset
 
@@ -44,21 +45,19 @@ def predictions_sheet(dataset: TripletDataset, predictions: Predictions, errors:
     tiles = []
     for kind, number in telling_samples(errors, SHOWN):
         sample = dataset[number]
-        pictures, transforms = dataset.rig.without_padding(sample["images"]), sample["camera_extrinsics"]
-        centres = project(sample["object_position"][None], sample["camera_intrinsics"], transforms)[:, 0]
+        pictures, cameras = dataset.rig.without_padding(sample["images"]), Cameras.from_label(sample)
+        centres = project(sample["object_position"][None], cameras)[:, 0]
         cropped = [
-            crop(image, matrix, np.nan_to_num(centre), side)
-            for image, matrix, centre in zip(pictures, sample["camera_intrinsics"], centres, strict=True)
+            crop(image, cameras.at(camera), np.nan_to_num(centre), side)
+            for camera, (image, centre) in enumerate(zip(pictures, centres, strict=True))
         ]
         wireframes = [
-            Wireframe(
-                dataset.object, columns[f"{whose}_position"][number], columns[f"{whose}_quaternion"][number], color
-            )
+            Wireframe(dataset.object, Pose.from_columns(columns, whose).at(number), color)
             for whose, color in (("true", TRUE_COLOR), ("predicted", PREDICTED_COLOR))
         ]
-        images, matrices = zip(*cropped, strict=True)
+        images, views = zip(*cropped, strict=True)
         rotation, position = errors.rotation_deg[number], errors.position_mm[number]
         caption = f"{kind}: {rotation:.1f}°, {position:.1f} mm · sample {sample['index']}"
-        tiles.append(Tile(draw_triplet(images, wireframes, matrices, transforms, scale), caption))
+        tiles.append(Tile(draw_triplet(images, wireframes, Cameras.stacked(views), scale), caption))
     legend = [("true", TRUE_COLOR), ("estimated", PREDICTED_COLOR)]
     return contact_sheet(tiles, SHOWN, title, legend, dataset.rig.names)

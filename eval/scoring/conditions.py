@@ -104,7 +104,7 @@ def estimator_inputs(
         assert found is not None
         cameras = found
     else:
-        cameras = Cameras(batch["camera_intrinsics"], batch["camera_extrinsics"])
+        cameras = Cameras.from_label(batch)
     if condition.displaced:
         moved = [
             _displaced(condition.displaced, condition.amount, int(index), cameras.at(row), rig.nominal.height)

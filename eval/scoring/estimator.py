@@ -43,8 +43,7 @@ class Estimator(Protocol):
     def predict(
         self,
         images: NDArray[np.uint8],
-        intrinsics: NDArray[np.floating],
-        extrinsics: NDArray[np.floating],
+        cameras: Cameras,
         *,
         nominal: bool = False,
     ) -> PoseEstimates:

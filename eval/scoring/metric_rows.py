@@ -77,7 +77,7 @@ class Metric:
 
 
 def _rotation(pairs: PosePairs) -> FloatArray:
-    turn = symmetric_distance(pairs.target.symmetries, pairs.true_rotation, pairs.predicted_rotation)
+    turn = symmetric_distance(pairs.target.symmetries, pairs.true.rotation, pairs.predicted.rotation)
     return np.asarray(np.rad2deg(turn))
 
 
@@ -96,7 +96,7 @@ def _add(pairs: PosePairs) -> FloatArray:
 
 def _add_s(pairs: PosePairs) -> FloatArray:
     """Compute the mean distance to the nearest point, in the object's frame, where all samples share their points."""
-    own = (pairs.true_points - pairs.predicted_position[:, None]) @ pairs.predicted_rotation
+    own = (pairs.true_points - pairs.predicted.position[:, None]) @ pairs.predicted.rotation
     distance = np.asarray(cKDTree(pairs.target.points).query(own)[0])
     return np.asarray(1000.0 * distance.mean(axis=-1))
 
@@ -115,7 +115,7 @@ def _mspd(pairs: PosePairs) -> FloatArray | None:
 
     def pixels(points: FloatArray) -> FloatArray:
         """Project points (N, P, 3) of the world to (N, C, P, 2)."""
-        return project(points[:, None], cameras.intrinsics, cameras.extrinsics)
+        return project(points[:, None], cameras)
 
     least = np.full(len(pairs), np.inf)
     found = pixels(pairs.predicted_points)
@@ -134,8 +134,8 @@ def _face_confusion(pairs: PosePairs) -> np.ndarray:
     target = pairs.target
     if not target.symmetries.trivial or len(target.shape_symmetries) == 1:
         return np.zeros(len(pairs), bool)
-    turned = pairs.true_rotation[:, None] @ target.shape_symmetries  # (N, R, 3, 3), the first by the identity
-    confused: np.ndarray = geodesic_distance(turned, pairs.predicted_rotation[:, None]).argmin(axis=-1) != 0
+    turned = pairs.true.rotation[:, None] @ target.shape_symmetries  # (N, R, 3, 3), the first by the identity
+    confused: np.ndarray = geodesic_distance(turned, pairs.predicted.rotation[:, None]).argmin(axis=-1) != 0
     return confused
 
 

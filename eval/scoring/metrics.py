@@ -16,7 +16,8 @@ from eval.scoring.metric_rows import METRICS, Metric
 from eval.scoring.pose_pairs import PosePairs
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras
-from vision.geometry.rotations import FloatArray, matrix_from_quaternion
+from vision.geometry.poses import Pose
+from vision.geometry.rotations import FloatArray
 from vision.registry import Registry
 from vision.scene.objects import PoseObject
 
@@ -95,31 +96,21 @@ class ErrorSummary:
 
 def pose_errors(
     target: PoseObject,
-    true_position: ArrayLike,
-    true_quaternion: ArrayLike,
-    predicted_position: ArrayLike,
-    predicted_quaternion: ArrayLike,
+    true: Pose,
+    predicted: Pose,
     cameras: Cameras | None = None,
 ) -> PoseErrors:
     """Compute all errors of N samples.
 
     Args:
         target: the object, with its points, symmetries and shape symmetries.
-        true_position, predicted_position: (N, 3) metres, world frame.
-        true_quaternion, predicted_quaternion: (N, 4) w x y z, of either sign.
+        true, predicted: N poses each, of arrays.
         cameras: true K (N, C, 3, 3) and T (N, C, 4, 4), for errors in pixels.
 
     Raises:
         DactylError: a metric of another package does not return a number for each sample.
     """
-    pairs = PosePairs(
-        target,
-        np.asarray(true_position, np.float64),
-        matrix_from_quaternion(true_quaternion),
-        np.asarray(predicted_position, np.float64),
-        matrix_from_quaternion(predicted_quaternion),
-        cameras,
-    )
+    pairs = PosePairs(target, true, predicted, cameras)
     found = {key: _measured(metric, pairs) for key, metric in metrics().items()}
     return PoseErrors({key: values for key, values in found.items() if values is not None})
 

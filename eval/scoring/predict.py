@@ -150,7 +150,7 @@ def predict(
             found = cameras and cameras.at(list(numbers[first : first + batch_size]))
             images, given = estimator_inputs(condition, batch, dataset.rig, found)
             nominal = condition.camera_knowledge == "nominal"
-            estimates = estimator.predict(images, given.intrinsics, given.extrinsics, nominal=nominal)
+            estimates = estimator.predict(images, given, nominal=nominal)
             parts["index"].append(batch["index"])
             parts["episode"].append(batch["episode"])
             parts["true_position"].append(batch["object_position"])

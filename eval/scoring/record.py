@@ -26,6 +26,7 @@ from eval.scoring.record_types import EvaluationRecord, PredictionsRecord, TestS
 from eval.scoring.samples import sample_table
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras
+from vision.geometry.poses import Pose
 from vision.io.files import sha256
 from vision.scene.objects import PoseObject
 from vision.scene.scene import Scene
@@ -139,24 +140,16 @@ class Evaluation:
         found, _ = read_table(self._whole(entry.file, entry.sha256), PREDICTIONS)
         some = condition.study == "miscalibration"  # the only study that may omit samples
         places = _places(columns["index"], found["index"], some, self.folder / entry.file)
-        cameras = Cameras(columns["camera_intrinsics"], columns["camera_extrinsics"]).at(places)
-        errors = pose_errors(
-            self.object,
-            found["true_position"],
-            found["true_quaternion"],
-            found["predicted_position"],
-            found["predicted_quaternion"],
-            cameras,
-        )
+        true, predicted = (Pose.from_columns(found, whose) for whose in ("true", "predicted"))
+        errors = pose_errors(self.object, true, predicted, Cameras.from_label(columns).at(places))
         return Scored(condition, errors, found["confidence"], clusters[places], places)
 
     def _constant(self, entry: PredictionsRecord, columns: dict[str, np.ndarray]) -> PoseErrors:
         found, _ = read_table(self.folder / entry.file, PREDICTIONS)
         guess = self.record.constant
         assert guess is not None
-        position, quaternion = (np.tile(part, (len(found["index"]), 1)) for part in (guess.position, guess.quaternion))
-        cameras = Cameras(columns["camera_intrinsics"], columns["camera_extrinsics"])
-        return pose_errors(self.object, found["true_position"], found["true_quaternion"], position, quaternion, cameras)
+        constant = Pose.from_quaternion(guess.position, guess.quaternion).repeated(len(found["index"]))
+        return pose_errors(self.object, Pose.from_columns(found, "true"), constant, Cameras.from_label(columns))
 
     def _whole(self, file: str, expected: str) -> Path:
         """Return the path of one of the evaluation's files, after comparing its hash with the record."""

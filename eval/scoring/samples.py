@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.spatial import cKDTree
 
-from vision.geometry.rotations import FloatArray, matrix_from_quaternion
+from vision.geometry.poses import Pose
+from vision.geometry.rotations import FloatArray
 from vision.scene.objects import PoseObject
 from vision.spacing import evenly_spaced
 from vision.storage.datasets import TripletDataset
@@ -56,10 +57,10 @@ def describe_samples(test_set: TripletDataset, training_set: TripletDataset | No
     if training_set is not None:
         seen = [training_set.label(number) for number in evenly_spaced(len(training_set), _MAX_LABELS)]
         poses = [
-            [[label[f"object_{part}"] for label in some] for part in ("position", "quaternion")]
+            Pose.from_quaternion(*([label[f"object_{part}"] for label in some] for part in ("position", "quaternion")))
             for some in (labels, seen)
         ]
-        columns[TRAINING_DISTANCE] = nearest_pose_mm(test_set.object, *poses[0], *poses[1])
+        columns[TRAINING_DISTANCE] = nearest_pose_mm(test_set.object, *poses)
     if all(VISIBILITY in label for label in labels):
         columns[VISIBILITY] = np.stack([label[VISIBILITY] for label in labels])
     return columns
@@ -67,17 +68,14 @@ def describe_samples(test_set: TripletDataset, training_set: TripletDataset | No
 
 def nearest_pose_mm(
     target: PoseObject,
-    position: ArrayLike,
-    quaternion: ArrayLike,
-    training_position: ArrayLike,
-    training_quaternion: ArrayLike,
+    poses: Pose,
+    training: Pose,
 ) -> FloatArray:
-    """Compute distances (N,) in millimetres of poses (N, 3), (N, 4) to what looks like the nearest of training poses
-    (M, 3), (M, 4)."""
+    """Compute distances (N,) in millimetres of N poses to what looks like the nearest of M training poses."""
     symmetries, points = target.symmetries, _points_without_spin(target)
-    tree = cKDTree(_flat(points, training_position, training_quaternion))
+    tree = cKDTree(_flat(points, training))
     turned = (symmetries.centre + (points - symmetries.centre) @ turn.T for turn in symmetries.rotations)
-    distances = [np.asarray(tree.query(_flat(each, position, quaternion))[0]) for each in turned]
+    distances = [np.asarray(tree.query(_flat(each, poses))[0]) for each in turned]
     return np.asarray(1000.0 * np.min(distances, axis=0))
 
 
@@ -112,10 +110,9 @@ def _points_without_spin(target: PoseObject) -> FloatArray:
     return np.asarray(symmetries.centre + (along.mean() + np.array([[-reach], [reach]])) * axis)
 
 
-def _flat(points: FloatArray, position: ArrayLike, quaternion: ArrayLike) -> FloatArray:
+def _flat(points: FloatArray, poses: Pose) -> FloatArray:
     """Return points (K, 3) of the object in the world, (N, 3 K), scaled so that Euclidean distances are root mean
     square distances of points."""
-    moved = points @ np.swapaxes(matrix_from_quaternion(quaternion), -1, -2)
-    moved = moved + np.asarray(position, dtype=np.float64)[:, None]
+    moved = poses.transform(points)
     scaled: FloatArray = moved.reshape(len(moved), -1) / np.sqrt(len(points))
     return scaled

@@ -19,7 +19,7 @@ from tests.datasets import RENDERER, make_images, make_label, write_manifest
 from tests.scenes import rig
 from tests.scenes import scene as scene_of
 from vision.errors import DactylError
-from vision.geometry.cameras import project
+from vision.geometry.cameras import Cameras, project
 from vision.geometry.rotations import matrix_from_quaternion
 from vision.scene.symmetries import Symmetries
 from vision.storage.datasets import TripletDataset
@@ -32,7 +32,7 @@ SAMPLES = 5
 def truncated(label: dict[str, Any]) -> dict[str, Any]:
     """The object half outside of the first camera's picture: it stays, the picture moves by the principal point."""
     K = label["camera_intrinsics"].copy()
-    K[0, 0, 2] -= project(label["object_position"][None], K[0], label["camera_extrinsics"][0])[0, 0]
+    K[0, 0, 2] -= project(label["object_position"][None], Cameras(K[0], label["camera_extrinsics"][0]))[0, 0]
     return label | {"camera_intrinsics": K}
 
 
@@ -83,7 +83,7 @@ def test_the_models_points_fall_where_the_datasets_cameras_see_them(
     for image in range(3):
         (truth,) = truths[str(image)]
         assert truth["obj_id"] == 1
-        expected = project(points, label["camera_intrinsics"][image], label["camera_extrinsics"][image])
+        expected = project(points, Cameras.from_label(label).at(image))
         # OpenCV's first pixel has its centre in (0, 0), ours in (0.5, 0.5).
         pixels = bop_pixels(model.vertices, cameras[str(image)], truth) + 0.5
         np.testing.assert_allclose(pixels, expected, atol=1e-3)
@@ -131,7 +131,7 @@ def test_silhouettes_boxes_and_counts(exported: Path, dataset: TripletDataset) -
     for number in range(SAMPLES):
         label, scene = dataset.label(number), exported / "test" / f"{number:06d}"
         corners = dataset.object.keypoints @ matrix_from_quaternion(label["object_quaternion"]).T
-        seen = project(corners + label["object_position"], label["camera_intrinsics"], label["camera_extrinsics"])
+        seen = project(corners + label["object_position"], Cameras.from_label(label))
         visible = dataset.masks(number)
         for image in range(3):
             (info,) = load(scene / "scene_gt_info.json")[str(image)]

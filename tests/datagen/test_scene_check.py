@@ -263,7 +263,7 @@ def test_a_frustum_projects_to_the_corners_of_its_image() -> None:
     for camera in scene("block").rig.cameras:
         corners = frustum_corners(camera, 0.4)
         np.testing.assert_allclose(corners[0], camera.position, atol=1e-12)
-        pixels = project(corners[1:], camera.intrinsics, camera.extrinsics)
+        pixels = project(corners[1:], camera)
         np.testing.assert_allclose(pixels, [[0, 0], [200, 0], [200, 200], [0, 200]], atol=1e-9)
 
 

@@ -21,7 +21,7 @@ from tests.datagen.test_generate import Painter, config_of
 from tests.datasets import write_dataset, write_manifest
 from vision.config import UsageError, parse
 from vision.errors import DactylError
-from vision.geometry.cameras import project
+from vision.geometry.cameras import Cameras, project
 from vision.geometry.rotations import matrix_from_quaternion
 from vision.storage.datasets import TripletDataset
 
@@ -73,9 +73,7 @@ def test_the_recording_holds_the_samples(dataset: TripletDataset, tmp_path: Path
             rotation = np.reshape(place["Transform3D:mat3x3"], (3, 3)).T
             K = np.reshape(picture["Pinhole:image_from_camera"], (3, 3)).T
             in_camera = rotation.T @ (label["object_position"] - np.ravel(place["Transform3D:translation"]))
-            expected = project(
-                label["object_position"][None], label["camera_intrinsics"][camera], label["camera_extrinsics"][camera]
-            )
+            expected = project(label["object_position"][None], Cameras.from_label(label).at(camera))
             assert np.allclose((K @ in_camera)[:2] / in_camera[2], expected[0], atol=0.05)
         bones = np.array(found["/world/hand"][number]["LineStrips3D:strips"])
         assert bones.shape[1:] == (2, 3)

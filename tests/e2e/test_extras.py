@@ -35,7 +35,7 @@ estimator = PoseEstimator.from_pretrained("block")
 rig, random = estimator.rig, np.random.default_rng(0)
 images = random.integers(0, 256, (1, len(rig), rig.height, rig.width, 3), dtype=np.uint8)
 for nominal in (False, True):
-    poses = estimator.predict(images, rig.nominal.intrinsics, rig.nominal.extrinsics, nominal=nominal)
+    poses = estimator.predict(images, rig.nominal, nominal=nominal)
     assert poses["position"].shape == (1, 3)
     assert np.allclose(np.linalg.norm(poses["quaternion"], axis=1), 1)
 for command in (

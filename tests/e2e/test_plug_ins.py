@@ -26,6 +26,7 @@ from datagen.sim.scene import compile_scene
 from eval.scoring.metric_rows import Metric
 from vision.geometry.rotations import six_d_to_matrix
 from vision.networks.pose_model import PoseModel
+from vision.geometry.poses import Pose
 from vision.networks.prediction import PosePrediction
 from vision.scene.load import load_scene
 
@@ -76,7 +77,7 @@ class Colors(PoseModel):
 
     def pose(self, output, cameras, nominal=False):
         position = output[:, :3].double() * self.position_deviation + self.position_mean
-        return PosePrediction(position, six_d_to_matrix(output[:, 3:].double()), torch.ones(len(output)))
+        return PosePrediction(Pose(six_d_to_matrix(output[:, 3:].double()), position), torch.ones(len(output)))
 
     def losses(self, batch, augment, config):
         goal = (batch["object_position"] - self.position_mean) / self.position_deviation
@@ -92,7 +93,7 @@ def nothing(scene, worlds):
     return worlds
 
 def height(pairs):
-    return 1000 * (pairs.predicted_position[:, 2] - pairs.true_position[:, 2])
+    return 1000 * (pairs.predicted.position[:, 2] - pairs.true.position[:, 2])
 
 HEIGHT = Metric("height", "mm", "height", "how far too high the object is seen", height)
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
+from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
 from vision.storage.datasets import TripletDataset
 
@@ -37,11 +38,10 @@ class Oracle:
                 sample = dataset[number]
                 self.answers |= {image.tobytes(): sample for image in sample["images"]}
 
-    def predict(
-        self, images: np.ndarray, intrinsics: np.ndarray, extrinsics: np.ndarray, *, nominal: bool = False
-    ) -> dict[str, np.ndarray]:
+    def predict(self, images: np.ndarray, cameras: Cameras, *, nominal: bool = False) -> dict[str, np.ndarray]:
         self.calls += 1
         assert images.dtype == np.uint8
+        intrinsics, extrinsics = cameras[:2]
         assert images.shape[:2] == intrinsics.shape[:2] == extrinsics.shape[:2]
         rig = self.scene.rig.nominal
         pairs = ((intrinsics, rig.intrinsics), (extrinsics, rig.extrinsics))

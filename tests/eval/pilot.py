@@ -13,6 +13,7 @@ from datagen.render.sample import Sample
 from datagen.sim.interface import Observation, Worlds
 from datagen.sim.scene import SimScene
 from tests.scenes import compiled, scene
+from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
 
 
@@ -71,10 +72,9 @@ class Eye:
         self.scene = scene("block", canvas.size)
         self.told: list[tuple[np.ndarray, np.ndarray, bool]] = []
 
-    def predict(
-        self, images: np.ndarray, intrinsics: np.ndarray, extrinsics: np.ndarray, *, nominal: bool = False
-    ) -> dict[str, np.ndarray]:
+    def predict(self, images: np.ndarray, cameras: Cameras, *, nominal: bool = False) -> dict[str, np.ndarray]:
         assert images.shape == (len(self.canvas.asked), 3, self.canvas.size, self.canvas.size, 3)
+        intrinsics, extrinsics = cameras[:2]
         assert (intrinsics.shape[:2], extrinsics.shape[:2]) == (images.shape[:2],) * 2
         self.told.append((intrinsics, extrinsics, nominal))
         turn = Rotation.from_euler("z", self.turn_deg, degrees=True)

@@ -17,6 +17,7 @@ from tests.datasets import write_dataset
 from tests.eval.errors import position_error_mm, rotation_error_deg
 from tests.scene.test_symmetries import SYMMETRIES
 from tests.scenes import scene
+from vision.geometry.poses import Pose
 from vision.geometry.rotations import cube_rotations, quaternion_from_rotation
 from vision.scene.symmetries import symmetric_distance
 from vision.storage.datasets import TripletDataset
@@ -98,9 +99,9 @@ def test_the_constants_position_is_that_of_the_point_that_no_symmetry_moves(
     monkeypatch.setattr(dataset, "object", can)
     monkeypatch.setattr(dataset, "label", labels.__getitem__)
     constant = best_constant(dataset)
-    poses = (np.stack([label[f"object_{part}"] for label in labels]) for part in ("position", "quaternion"))
-    guess = np.tile(constant.position, (20, 1)), np.tile(constant.quaternion, (20, 1))
-    errors = pose_errors(can, *poses, *guess)
+    true = Pose.from_quaternion(*([label[f"object_{part}"] for label in labels] for part in ("position", "quaternion")))
+    guess = Pose.from_quaternion(constant.position, constant.quaternion).repeated(20)
+    errors = pose_errors(can, true, guess)
     np.testing.assert_allclose(errors.position_mm, 0, atol=1e-3)
     np.testing.assert_allclose(errors.rotation_deg, 0, atol=1e-3)
 

@@ -17,6 +17,7 @@ from vision import network_files
 from vision.config import UsageError
 from vision.errors import DactylError
 from vision.estimator import PoseEstimator
+from vision.geometry.cameras import Cameras
 from vision.network_files import checkpoint_record
 from vision.networks.backbones import BackboneConfig
 from vision.networks.model import build_model
@@ -56,7 +57,7 @@ def test_shipped_weights_load_by_one_line_and_answer_as_the_checkpoint(
     package(measured, tmp_path)
     monkeypatch.setattr(network_files, "WEIGHTS", tmp_path)
     sample = TripletDataset(measured[2])[1]
-    told = [sample[key][None] for key in ("images", "camera_intrinsics", "camera_extrinsics")]
+    told = sample["images"][None], Cameras.from_label(sample)
     shipped = PoseEstimator.from_pretrained("block").predict(*told)
     original = PoseEstimator.from_checkpoint(measured[0]).predict(*told)
     np.testing.assert_array_equal(shipped["quaternion"], original["quaternion"])

@@ -18,7 +18,7 @@ from eval.scoring.conditions import (
     miscalibrations,
 )
 from tests.scenes import rig
-from vision.geometry.cameras import project
+from vision.geometry.cameras import Cameras, project
 from vision.scene.rig import Rig
 
 SIZE = 200
@@ -86,8 +86,8 @@ def test_amounts_share_their_direction_and_samples_do_not(batch: dict[str, Any])
 
     def shifts(amount: float) -> np.ndarray:
         told = estimator_inputs(Condition("calibrated", None, "rotation", amount), batch, RIG)[1][:2]
-        true = project(point, batch["camera_intrinsics"], batch["camera_extrinsics"])
-        return (project(point, *told) - true)[:, :, 0]
+        true = project(point, Cameras.from_label(batch))
+        return (project(point, Cameras(*told)) - true)[:, :, 0]
 
     small, large = shifts(AMOUNTS["rotation"][0]), shifts(AMOUNTS["rotation"][1])
     cosine = (small * large).sum(-1) / np.linalg.norm(small, axis=-1) / np.linalg.norm(large, axis=-1)

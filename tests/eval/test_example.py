@@ -46,7 +46,7 @@ def test_three_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = json.loads(done.stdout)
     nominal = dataset.rig.nominal
     estimator = PoseEstimator.from_checkpoint(tmp_path / "a.ckpt")
-    expected = estimator.predict(images[None], nominal.intrinsics, nominal.extrinsics, nominal=True)
+    expected = estimator.predict(images[None], nominal, nominal=True)
     assert found.keys() == {"position", "quaternion", "confidence", "unusual"}
     for key in ("position", "quaternion", "confidence"):
         np.testing.assert_allclose(found[key], expected[key][0], atol=1e-4)

@@ -38,6 +38,7 @@ from tests.eval.rendered import rendered_set
 from vision.errors import DactylError
 from vision.estimator import PoseEstimator
 from vision.geometry.cameras import Cameras
+from vision.geometry.poses import Pose
 from vision.tracking import TrackingConfig
 
 ROOT = Path(__file__).parents[2]
@@ -162,7 +163,7 @@ def test_a_loss_that_is_found_again_in_the_same_frame_is_one() -> None:
     for frame in range(30):
         place = np.array([0.3 * (10 <= frame < 20), 0.0, 0.0])
         estimate = Estimate(
-            str(frame), None, "world", place, np.eye(4)[0], 1.0, covariance, np.zeros((6, 6)), {}, (),
+            str(frame), None, "world", Pose(np.eye(3), place), 1.0, covariance, np.zeros((6, 6)), {}, (),
             np.zeros((3, 8, 8, 3), np.uint8), Cameras(nothing[:, :3, :3], nothing),
         )  # fmt: skip
         _, pose = follow(estimate)

@@ -16,6 +16,7 @@ from scipy.spatial.transform import Rotation
 from eval.scoring.metrics import PoseErrors, pose_errors, summarise
 from tests.scenes import rig, scene
 from vision.geometry.cameras import Cameras
+from vision.geometry.poses import Pose
 from vision.geometry.rotations import cube_rotations, rotate
 from vision.scene.objects import PoseObject
 from vision.scene.symmetries import Symmetries
@@ -24,11 +25,13 @@ CENTRE = np.array([1.0, 0.87, 0.15])
 seeds = st.integers(0, 2**32 - 1)
 
 
-def random_poses(seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Positions (count, 3) and quaternions w x y z (count, 4) of either sign."""
+def random_poses(seed: int, count: int) -> Pose:
     rng = np.random.default_rng(seed)
-    quaternions = Rotation.random(count, random_state=rng).as_quat()[:, [3, 0, 1, 2]]
-    return rng.normal(0, 0.1, (count, 3)), quaternions * rng.choice([-1, 1], (count, 1))
+    return Pose(Rotation.random(count, random_state=rng).as_matrix(), rng.normal(0, 0.1, (count, 3)))
+
+
+def pose(position: list[float], quaternion: list[float]) -> Pose:
+    return Pose.from_quaternion([position], [quaternion])
 
 
 @given(seeds, st.floats(0.0, 180.0))
@@ -39,43 +42,42 @@ def test_rotation_error_is_the_angle_that_was_turned(seed: int, angle: float) ->
     turned = start * Rotation.from_rotvec(np.deg2rad(angle) * axis / np.linalg.norm(axis))
     first, second = (np.roll(rotation.as_quat(), 1) for rotation in (start, turned))
     true, predicted = np.stack([first, second, first]), np.stack([second, first, -second])
-    here = np.zeros((3, 3))
-    found = pose_errors(scene("block").object, here, true, here, predicted).rotation_deg
+    here, there = (Pose.from_quaternion(np.zeros((3, 3)), quaternions) for quaternions in (true, predicted))
+    found = pose_errors(scene("block").object, here, there).rotation_deg
     assert found == pytest.approx([angle] * 3, abs=1e-5), "symmetric, and q and -q are one rotation"
 
 
 @given(seeds)
 def test_rotation_error_equals_scipys(seed: int) -> None:
     true, predicted = random_poses(seed, 7), random_poses(seed + 1, 7)
-    first, second = (Rotation.from_quat(np.roll(quaternion, -1, axis=1)) for _, quaternion in (true, predicted))
-    found = pose_errors(scene("block").object, *true, *predicted).rotation_deg
+    first, second = (Rotation.from_matrix(each.rotation) for each in (true, predicted))
+    found = pose_errors(scene("block").object, true, predicted).rotation_deg
     np.testing.assert_allclose(found, np.rad2deg((first.inv() * second).magnitude()), atol=1e-5)
 
 
 @given(seeds)
 def test_position_error_is_in_millimetres(seed: int) -> None:
     true, predicted = random_poses(seed, 5), random_poses(seed + 1, 5)
-    expected = [1000 * math.dist(a, b) for a, b in zip(true[0], predicted[0], strict=True)]
-    found = pose_errors(scene("block").object, *true, *predicted).position_mm
+    expected = [1000 * math.dist(a, b) for a, b in zip(true.position, predicted.position, strict=True)]
+    found = pose_errors(scene("block").object, true, predicted).position_mm
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
-def moved_points(target: PoseObject, pose: tuple[np.ndarray, np.ndarray], sample: int) -> list[np.ndarray]:
+def moved_points(target: PoseObject, pose: Pose, sample: int) -> list[np.ndarray]:
     """The corners in the world, one by one, through scipy."""
-    position, quaternion = pose
-    turn = Rotation.from_quat(np.roll(quaternion[sample], -1))
-    return [rotate(turn, point) + position[sample] for point in target.keypoints]
+    turn = Rotation.from_matrix(pose.rotation[sample])
+    return [rotate(turn, point) + pose.position[sample] for point in target.keypoints]
 
 
-def all_errors(target: PoseObject, count: int = 6) -> tuple[tuple, tuple, Cameras, PoseErrors]:
+def all_errors(target: PoseObject, count: int = 6) -> tuple[Pose, Pose, Cameras, PoseErrors]:
     """Random true and estimated poses, displaced cameras, and what we say of them."""
     true, predicted = random_poses(1, count), random_poses(2, count)
-    true, predicted = ((position + CENTRE, quaternion) for position, quaternion in (true, predicted))
+    true, predicted = (each._replace(position=each.position + CENTRE) for each in (true, predicted))
     rng = np.random.default_rng(3)
     matrices = np.tile(rig(200).nominal.intrinsics, (count, 1, 1, 1)) * rng.uniform(0.9, 1.1, (count, 3, 1, 1))
     matrices[..., 2, 2] = 1.0
     cameras = Cameras(matrices, np.tile(rig().nominal.extrinsics, (count, 1, 1, 1)))
-    return true, predicted, cameras, pose_errors(target, *true, *predicted, cameras)
+    return true, predicted, cameras, pose_errors(target, true, predicted, cameras)
 
 
 @pytest.mark.parametrize("name", ["block", "prism"])
@@ -117,9 +119,8 @@ def test_a_cylinder_may_turn_about_its_axis_and_stand_on_either_end(centre: np.n
     def errors_of(turned: Rotation) -> PoseErrors:
         """Of estimates whose rotation is another, while the point that no symmetry moves is in its place."""
         there = CENTRE + true.apply(centre) - turned.apply(centre)
-        quaternions = (np.roll(turn.as_quat(), 1, axis=1) for turn in (true, turned))
         here = np.tile(CENTRE, (50, 1))
-        return pose_errors(target, here, next(quaternions), there, next(quaternions), cameras)
+        return pose_errors(target, Pose(true.as_matrix(), here), Pose(turned.as_matrix(), there), cameras)
 
     errors = errors_of(true * tilt * about * ends)
     np.testing.assert_allclose(errors.rotation_deg, 7.0, atol=1e-9)
@@ -141,14 +142,12 @@ def test_symmetries_are_forgiven_by_mssd_and_mspd_but_not_by_add(centre: np.ndar
     block = scene("block").object
     symmetries = Symmetries(rotations=cube_rotations(), centre=centre)
     target = structs.replace(block, symmetries=symmetries, points=block.points + centre)
-    position, quaternion = random_poses(1, 24)
+    rotation, position = random_poses(1, 24)
     position = position + CENTRE
-    true = Rotation.from_quat(np.roll(quaternion, -1, axis=1))
-    turned = true * Rotation.from_matrix(cube_rotations())
-    there = position + true.apply(centre) - turned.apply(centre)
+    turned = rotation @ cube_rotations()
+    there = position + rotation @ centre - turned @ centre
     cameras = rig(200).nominal.repeated(24)
-    estimate = there, np.roll(turned.as_quat(), 1, axis=1)
-    errors = pose_errors(target, position, quaternion, *estimate, cameras)
+    errors = pose_errors(target, Pose(rotation, position), Pose(turned, there), cameras)
     np.testing.assert_allclose(errors["position"], 0, atol=1e-9)
     np.testing.assert_allclose(errors["mssd"], 0, atol=1e-9)
     np.testing.assert_allclose(errors["mspd"], 0, atol=1e-9)
@@ -192,33 +191,33 @@ def test_another_face_begins_half_way_to_the_next(
 ) -> None:
     start = Rotation.random(random_state=5)
     turned = start * Rotation.from_rotvec(np.deg2rad(angle) * np.array(axis) / np.linalg.norm(axis))
-    quaternions = [np.roll(rotation.as_quat(), 1)[None] for rotation in (start, turned)]
-    errors = pose_errors(scene(name).object, [[0, 0, 0]], quaternions[0], [[0, 0, 0]], quaternions[1])
+    true, predicted = (Pose(rotation.as_matrix()[None], np.zeros((1, 3))) for rotation in (start, turned))
+    errors = pose_errors(scene(name).object, true, predicted)
     assert errors["face_confusion"].tolist() == [face_confusion]
 
 
 def test_a_corner_behind_a_camera_is_infinitely_far_off() -> None:
     target = scene("block").object
     true, predicted, cameras, _ = all_errors(target, 1)
-    behind = rig().cameras[0].position[None]
-    assert pose_errors(target, *true, behind, predicted[1], cameras)["mspd"] == pytest.approx(np.inf)
+    behind = predicted._replace(position=rig().cameras[0].position[None])
+    assert pose_errors(target, true, behind, cameras)["mspd"] == pytest.approx(np.inf)
 
 
 def test_known_values() -> None:
     """A quarter turn about z and 3-4-12 mm: by hand 90 degrees and 13 mm."""
     block = scene("block").object
-    half = math.sqrt(0.5)
-    errors = pose_errors(block, [[0, 0, 0]], [[1, 0, 0, 0]], [[0.003, 0.004, 0.012]], [[half, 0, 0, half]])
+    half, true = math.sqrt(0.5), pose([0, 0, 0], [1, 0, 0, 0])
+    errors = pose_errors(block, true, pose([0.003, 0.004, 0.012], [half, 0, 0, half]))
     assert errors.rotation_deg[0] == pytest.approx(90.0)
     assert errors.position_mm[0] == pytest.approx(13.0)
-    only_turned = pose_errors(block, [[0, 0, 0]], [[1, 0, 0, 0]], [[0, 0, 0]], [[half, 0, 0, half]])
+    only_turned = pose_errors(block, true, pose([0, 0, 0], [half, 0, 0, half]))
     assert only_turned["add"][0] == pytest.approx(57.0), "a quarter turn moves each corner to the next"
-    only_moved = pose_errors(block, [[0, 0, 0]], [[1, 0, 0, 0]], [[0.003, 0.004, 0.012]], [[1, 0, 0, 0]])
+    only_moved = pose_errors(block, true, pose([0.003, 0.004, 0.012], [1, 0, 0, 0]))
     assert only_moved["add"][0] == pytest.approx(13.0), "without a turn, ADD is the position error"
     assert [only_moved[f"absolute_{axis}"][0] for axis in "xyz"] == pytest.approx([3.0, 4.0, 12.0])
     assert only_moved["mssd"][0] == pytest.approx(13.0)
     assert not only_moved["within_5deg_5mm"][0]
-    near = pose_errors(block, [[0, 0, 0]], [[1, 0, 0, 0]], [[0.003, 0, 0.003]], [[1, 0.04, 0, 0]])
+    near = pose_errors(block, true, pose([0.003, 0, 0.003], [1, 0.04, 0, 0]))
     assert near["within_5deg_5mm"][0], "4.6 degrees and 4.2 mm"
     assert near.of(np.array([False])).rotation_deg.shape == (0,)
 

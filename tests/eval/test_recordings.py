@@ -133,7 +133,7 @@ def test_pixels_come_from_where_opencv_projects_the_point(warp: bool, lens: Lens
     triples = zip(bent.cameras, in_world(bent, WORLD_FROM_CAPTURE).cameras, rig(200).cameras, strict=True)
     for given, camera, nominal in triples:
         view = make_view(camera, nominal, warp)
-        result = project(points, view.result.intrinsics, view.result.extrinsics)
+        result = project(points, view.result)
         assert ((result > 5) & (result < 195)).all()
         assert view.holds(points)
         large = (3 * result - 0.5).astype(np.float32)  # OpenCV's coordinates of the picture before it is averaged

@@ -21,6 +21,7 @@ from eval.scoring.config import EvaluateConfig
 from eval.scoring.record import load_evaluation
 from tests.eval.oracle import Oracle
 from tests.synthetic import make_dataset
+from vision.geometry.cameras import Cameras
 from vision.io.files import sha256
 from vision.storage.datasets import TripletDataset
 
@@ -33,12 +34,12 @@ PHONE, DESK, SHEET = ({"width": width, "height": 800} for width in (360, 1280, 1
 class Uneven(Oracle):
     """Errs by another angle at each sample."""
 
-    def predict(self, images: np.ndarray, *cameras: np.ndarray, **options: bool) -> dict[str, np.ndarray]:
+    def predict(self, images: np.ndarray, cameras: Cameras, **options: bool) -> dict[str, np.ndarray]:
         kept, parts = self.angle_deg, []
         for number in range(len(images)):
             self.angle_deg = kept * (1 + number)
             row = slice(number, number + 1)
-            parts.append(super().predict(images[row], *(one[row] for one in cameras), **options))
+            parts.append(super().predict(images[row], cameras.at(row), **options))
         self.angle_deg = kept
         return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 

@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 from eval.scoring.samples import nearest_pose_mm, quartiles
 from tests.scene.test_symmetries import SYMMETRIES
 from tests.scenes import scene
+from vision.geometry.poses import Pose
 
 
 @pytest.mark.parametrize("name", ["block", "prism"])
@@ -25,7 +26,8 @@ def test_nearest_pose_equals_the_loop(name: str) -> None:
         (rng.normal(1, 0.02, (n, 3)), np.roll(Rotation.random(n, random_state=rng).as_quat(), 1, axis=1))
         for n in (6, 40)
     )
-    found = nearest_pose_mm(target, p, q, training_p, training_q)
+    training = Pose.from_quaternion(training_p, training_q)
+    found = nearest_pose_mm(target, Pose.from_quaternion(p, q), training)
     for sample in range(6):
         distances = []
         for position, quaternion in zip(training_p, training_q, strict=True):
@@ -33,7 +35,9 @@ def test_nearest_pose_equals_the_loop(name: str) -> None:
             there = Rotation.from_quat(np.roll(quaternion, -1)).apply(np.array(target.keypoints)) + position
             distances.append(1000 * np.sqrt(((here - there) ** 2).sum(axis=1).mean()))
         assert found[sample] == pytest.approx(min(distances))
-    np.testing.assert_allclose(nearest_pose_mm(target, training_p, -training_q, training_p, training_q), 0, atol=1e-9)
+    np.testing.assert_allclose(
+        nearest_pose_mm(target, Pose.from_quaternion(training_p, -training_q), training), 0, atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("kind", SYMMETRIES)
@@ -46,17 +50,14 @@ def test_a_pose_that_looks_like_one_of_the_training_is_not_far_from_it(kind: str
     training, near = Rotation.random(20, rng=rng), Rotation.from_rotvec(rng.normal(0, 0.1, (20, 3)))
     place, shift = rng.normal(1, 0.5, (20, 3)), rng.normal(0, 0.002, (20, 3))
 
-    def quaternions(rotation: Rotation) -> np.ndarray:
-        return np.roll(rotation.as_quat(), 1, axis=1)
-
-    seen = place, quaternions(training)
+    seen = Pose(training.as_matrix(), place)
     alike = symmetries.transforms(120 if len(symmetries.axes) == 1 else 36)
     for motion in alike[:: max(1, len(alike) // 30)]:
         turned = training * Rotation.from_matrix(motion[:3, :3])
         there = place + training.apply(motion[:3, 3])
-        np.testing.assert_allclose(nearest_pose_mm(target, there, quaternions(turned), *seen), 0, atol=1e-9)
+        np.testing.assert_allclose(nearest_pose_mm(target, Pose(turned.as_matrix(), there), seen), 0, atol=1e-9)
     moved = near * training
-    found = nearest_pose_mm(target, place + shift, quaternions(moved), *seen)
+    found = nearest_pose_mm(target, Pose(moved.as_matrix(), place + shift), seen)
     for sample in range(20):
         here = moved[sample].apply(np.array(target.points)) + (place + shift)[sample]
         points = target.points @ np.swapaxes(alike[:, :3, :3], 1, 2) + alike[:, None, :3, 3]

@@ -114,7 +114,7 @@ class Seer(Oracle):
                 (self.scene.object.keypoints @ turn.T + sample["object_position"], corners),
                 (hand, landmarks),
             ):
-                pixels = project(points, *cameras)
+                pixels = project(points, Cameras(*cameras))
                 seen.append(pixels + rng.normal(0, self.error_px, pixels.shape))
         arrays = np.stack(corners), np.stack(landmarks)
         return Observations(*(part for pixels in arrays for part in (pixels, np.full(pixels.shape[:-1], 0.1))))
@@ -126,7 +126,7 @@ class Seer(Oracle):
 def directions_off(cameras: Cameras, recording: int) -> float:
     """Largest distance in pixels between where cameras see a point of the workspace and where the true ones do."""
     point = np.array([[1.02, 0.87, 0.145]])
-    return float(np.abs(project(point, *cameras[:2]) - project(point, *true_cameras(recording)[:2])).max())
+    return float(np.abs(project(point, cameras) - project(point, true_cameras(recording))).max())
 
 
 def test_each_recording_gets_the_cameras_it_was_made_with(dataset: TripletDataset) -> None:
@@ -204,8 +204,8 @@ def test_calibrate_from_a_dataset_writes_cameras_that_see_as_the_true_ones(
     assert directions_off(found.nominal, 0) < 0.3
     written = json.loads(file.read_text())["cameras"]["left"]  # OpenCV's: pixel centres at whole numbers
     point = np.array([[1.02, 0.87, 0.145]])
-    seen = project(point, written["matrix"], written["transform"])[0] + 0.5
-    assert seen == pytest.approx(project(point, *true_cameras(0).at(0)[:2])[0], abs=0.3)
+    seen = project(point, Cameras(written["matrix"], written["transform"]))[0] + 0.5
+    assert seen == pytest.approx(project(point, true_cameras(0).at(0))[0], abs=0.3)
     assert CalibratedViews(RIG, found).cameras.intrinsics.shape == (3, 3, 3)
 
 
@@ -424,7 +424,7 @@ def test_calibrate_from_finds_the_frame_of_an_earlier_calibration(
 
     def observe(self: Seer, triplets: Iterable[np.ndarray], size: int) -> Observations:
         list(triplets)
-        pixels = project(LANDMARKS.points, *RIG.nominal[:2])[None]
+        pixels = project(LANDMARKS.points, RIG.nominal)[None]
         return Observations(pixels, np.ones(pixels.shape[:-1]), pixels, np.ones(pixels.shape[:-1]))
 
     monkeypatch.setattr(Seer, "observe", observe)

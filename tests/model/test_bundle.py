@@ -68,7 +68,7 @@ class Truth:
         world = BLOCK @ self.rotation.mT + self.position[:, None]
         seen = []
         for points, noise in ((world, corner_noise), (locate_landmarks(LANDMARKS, self.angles)[0], landmark_noise)):
-            pixels = project_torch(points[:, None], *self.cameras[:2])
+            pixels = project_torch(points[:, None], self.cameras)
             pixels = pixels + noise * self.noise(*pixels.shape)
             seen.append(PointObservations(pixels, torch.full(pixels.shape[:-1], max(noise, 0.02), dtype=torch.float64)))
         return seen[0], seen[1]
@@ -93,20 +93,20 @@ class Truth:
     def errors(self, found: PoseSolution, alike: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Degrees and millimetres, (B,) each; degrees the least over rotations after which the block looks the same."""
         poses = self.rotation[None] if alike is None else self.rotation @ alike[:, None]
-        turn = torch.rad2deg(roma.rotmat_geodesic_distance(found.rotation.expand_as(poses), poses)).amin(dim=0)
-        return turn, 1e3 * torch.linalg.vector_norm(found.position - self.position, dim=-1)
+        turn = torch.rad2deg(roma.rotmat_geodesic_distance(found.pose.rotation.expand_as(poses), poses)).amin(dim=0)
+        return turn, 1e3 * torch.linalg.vector_norm(found.pose.position - self.position, dim=-1)
 
 
 def test_perfect_pixels_undo_table_9() -> None:
     truth = Truth(64)
     found = truth.solve(*truth.sights(0.0, 0.0))
-    turn, shift = truth.errors(found.pose)
+    turn, shift = truth.errors(found.object)
     assert turn.max() < 0.02
     assert shift.max() < 0.05
     assert (found.angles - truth.angles).abs().max() < 1e-3
     world = truth.position[:, None, None]
-    seen = project_torch(world, *found.cameras[:2]) - project_torch(world, *truth.cameras[:2])
-    off = project_torch(world, *truth.nominal[:2]) - project_torch(world, *truth.cameras[:2])
+    seen = project_torch(world, found.cameras) - project_torch(world, truth.cameras)
+    off = project_torch(world, truth.nominal) - project_torch(world, truth.cameras)
     assert seen.abs().max() < 0.05
     assert off.norm(dim=-1).mean() > 10  # pixels that had to be undone
 
@@ -115,18 +115,18 @@ def test_landmarks_make_the_difference_and_so_do_corners() -> None:
     """One pixel of noise: without landmarks 17 mm; with corners of no worth, no pose."""
     truth = Truth(128, seed=1)
     corners, landmarks = truth.sights(1.0, 1.0)
-    turn, shift = truth.errors(truth.solve(corners, landmarks).pose)
+    turn, shift = truth.errors(truth.solve(corners, landmarks).object)
     assert turn.mean() < 1.2
     assert shift.mean() < 1.8
     blind = PointObservations(landmarks.pixels * torch.nan, landmarks.scale)
-    _, without = truth.errors(truth.solve(corners, blind).pose)
+    _, without = truth.errors(truth.solve(corners, blind).object)
     assert without.mean() > 10
 
 
 def test_true_cameras_are_left_alone() -> None:
     truth = Truth(32, displacement=0.0, seed=2)
     found = truth.solve(*truth.sights(0.0, 0.0))
-    turn, shift = truth.errors(found.pose)
+    turn, shift = truth.errors(found.object)
     assert turn.max() < 1e-3
     assert shift.max() < 1e-3
     torch.testing.assert_close(found.cameras.intrinsics, truth.nominal.intrinsics, rtol=1e-5, atol=1e-3)
@@ -136,8 +136,8 @@ def test_the_predicted_deviation_is_the_real_one() -> None:
     truth = Truth(300, seed=3)
     found = truth.solve(*truth.sights(1.0, 1.0))
     for error, promised in zip(
-        truth.errors(found.pose),
-        (torch.rad2deg(found.pose.rotation_deviation), 1e3 * position_deviation(found.pose)),
+        truth.errors(found.object),
+        (torch.rad2deg(found.object.rotation_deviation), 1e3 * position_deviation(found.object)),
         strict=True,
     ):
         assert 0.6 < (error.square().mean() / 3).sqrt() / promised.mean() < 1.1
@@ -154,7 +154,7 @@ def test_error_grows_as_confidence_falls() -> None:
         for pixels, scale in truth.sights(0.0, 0.0)
     ]
     calibrated = solve_pose(BLOCK, sights[0], truth.cameras, ANCHOR)
-    for pose in (truth.solve(sights[0], sights[1]).pose, calibrated):
+    for pose in (truth.solve(sights[0], sights[1]).object, calibrated):
         turn, shift = truth.errors(pose)
         for error, promised in ((turn, pose.rotation_deviation), (shift, position_deviation(pose))):
             quarters = error[promised.argsort()].unflatten(0, (4, -1)).mean(dim=1)
@@ -166,20 +166,20 @@ def test_cameras_that_see_look_alikes_tell_one_pose() -> None:
     """Each camera reads the block in any of four poses: found as a block that is read in one. Who is not told of the
     symmetry finds it where two cameras happen to read the same."""
     truth = Truth(512, seed=8)  # which of them are mistaken untold hangs on the last bits, how many does not
-    turn, shift = truth.errors(truth.solve(*truth.sights(0.0, 0.0)).pose)
+    turn, shift = truth.errors(truth.solve(*truth.sights(0.0, 0.0)).object)
     sights = truth.sights_of_look_alikes(0.0)
-    alike_turn, alike_shift = truth.errors(truth.solve(*sights, permutations=PERMUTATIONS).pose, ALIKE)
+    alike_turn, alike_shift = truth.errors(truth.solve(*sights, permutations=PERMUTATIONS).object, ALIKE)
     assert max(turn.max(), alike_turn.max()) < 0.02
     assert max(shift.max(), alike_shift.max()) < 0.05
-    untold, _ = truth.errors(truth.solve(*sights).pose, ALIKE)
+    untold, _ = truth.errors(truth.solve(*sights).object, ALIKE)
     assert (untold > 1).double().mean() > 0.1
 
 
 def test_look_alikes_are_told_apart_from_noise_as_from_nothing() -> None:
     truth, plain = Truth(128, seed=9), Truth(128, seed=9)
     found = truth.solve(*truth.sights_of_look_alikes(1.0), permutations=PERMUTATIONS)
-    turn, shift = truth.errors(found.pose, ALIKE)
-    usual_turn, usual_shift = plain.errors(plain.solve(*plain.sights(1.0, 1.0)).pose)
+    turn, shift = truth.errors(found.object, ALIKE)
+    usual_turn, usual_shift = plain.errors(plain.solve(*plain.sights(1.0, 1.0)).object)
     assert turn.mean() < 1.1 * usual_turn.mean()
     assert shift.mean() < 1.1 * usual_shift.mean()
     assert (turn.max(), shift.max()) < (10, 20)
@@ -193,7 +193,7 @@ def test_no_small_change_is_more_probable() -> None:
     prior, limits = CameraPrior(), LANDMARKS.limits
     matrices, transforms = (array[0].numpy() for array in truth.nominal[:2])
     found_matrices, found_transforms = (array[0].numpy() for array in found.cameras[:2])
-    body = np.concatenate([np.zeros(3), found.pose.position[0].numpy(), found.angles[0].numpy()])
+    body = np.concatenate([np.zeros(3), found.object.pose.position[0].numpy(), found.angles[0].numpy()])
     cameras = []
     for number in range(3):
         there, here = transforms[number], found_transforms[number]
@@ -204,7 +204,7 @@ def test_no_small_change_is_more_probable() -> None:
 
     def surprise(x: np.ndarray) -> float:
         """Minus the logarithm of the probability, up to a constant."""
-        rotation = Rotation.from_rotvec(x[:3]).as_matrix() @ found.pose.rotation[0].numpy()
+        rotation = Rotation.from_rotvec(x[:3]).as_matrix() @ found.object.pose.rotation[0].numpy()
         hand = locate_landmarks(LANDMARKS, torch.from_numpy(x[None, 6:8]))[0][0].numpy()
         total = (((x[6:8] - limits.mean(axis=1)) / (np.ptp(limits, axis=1) / np.sqrt(12))) ** 2).sum() / 2
         for number, camera in enumerate(x[8:].reshape(3, 7)):
@@ -215,7 +215,7 @@ def test_no_small_change_is_more_probable() -> None:
             matrix = np.diag([np.exp(camera[6]), np.exp(camera[6]), 1]) @ matrices[number]
             matrix[:2, 2] = matrices[number, :2, 2]
             for world, seen in ((BLOCK.numpy() @ rotation.T + x[3:6], corners), (hand, landmarks)):
-                off = project(world, matrix, transform) - seen.pixels[0, number].numpy()
+                off = project(world, Cameras(matrix, transform)) - seen.pixels[0, number].numpy()
                 total += 4.5 * np.log1p((off**2).sum(axis=-1) / 9.0).sum()  # all scales are one pixel
             zoom = prior.fovy / np.sin(2 * np.arctan(SIZE / 2 / matrices[number, 1, 1]))
             for numbers, deviation in ((camera[:3], prior.rotation), (camera[3:6], prior.position), (camera[6:], zoom)):
@@ -256,7 +256,7 @@ def test_no_input_gives_nan(spoil: Callable[[Tensor], Tensor], scale: float) -> 
             for n, s in enumerate(good)
         ]
         found = truth.solve(*sights)
-        for tensor in (*vars(found.pose).values(), *found.cameras[:2], found.angles):
+        for tensor in (*found.object.pose, found.object.covariance, *found.cameras[:2], found.angles):
             assert torch.isfinite(tensor).all()
 
 
@@ -265,12 +265,12 @@ def test_one_nominal_camera_does_not_leave_a_line_in_its_mirror_image() -> None:
     is mirrored in the line of sight."""
     line = torch.tensor([[0.0, 0.0, -0.04], [0.0, 0.0, 0.0], [0.0, 0.0, 0.04]], dtype=torch.float64)
     truth = Truth(300, seed=8)
-    pixels = project_torch((line @ truth.rotation.mT + truth.position[:, None])[:, None], *truth.cameras[:2])
+    pixels = project_torch((line @ truth.rotation.mT + truth.position[:, None])[:, None], truth.cameras)
     pixels = pixels + 0.1 * truth.noise(*pixels.shape)
     _, hand = truth.sights(0.1, 0.1)
     seen = PointObservations(pixels[:, :1], torch.full_like(pixels[:, :1, :, 0], 0.1))
     landmarks = PointObservations(hand.pixels[:, :1], hand.scale[:, :1])
     nominal = Cameras(*(tensor[:, :1] for tensor in truth.nominal[:2]), height=SIZE)
-    found = solve_bundle(Subject(line, LANDMARKS, ANCHOR), seen, landmarks, nominal).pose
-    off = torch.rad2deg(torch.acos((found.rotation[..., 2] * truth.rotation[..., 2]).sum(dim=-1).clamp(-1, 1)))
+    found = solve_bundle(Subject(line, LANDMARKS, ANCHOR), seen, landmarks, nominal).object
+    off = torch.rad2deg(torch.acos((found.pose.rotation[..., 2] * truth.rotation[..., 2]).sum(dim=-1).clamp(-1, 1)))
     assert float((off > 30).double().mean()) < 0.1

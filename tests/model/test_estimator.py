@@ -17,6 +17,7 @@ from vision.network_files import checkpoint_record, export_weights, read_model
 from vision.networks.pose_model import PoseModel
 
 K, T = rig(64).nominal.intrinsics, rig().nominal.extrinsics
+CAMERAS = Cameras(K, T)
 IMAGES = np.ascontiguousarray(pictures().permute(0, 1, 3, 4, 2).numpy())
 
 
@@ -41,9 +42,9 @@ def test_a_checkpoint_gives_back_the_network(name: str, tmp_path: Path) -> None:
     model, cameras = model_and_cameras(name)
     path = save(model, tmp_path / "best.ckpt", optimizer_states=[{"momentum": torch.ones(100_000)}])
     estimator = PoseEstimator.from_checkpoint(path)
-    found = estimator.predict(IMAGES, K, T)
+    found = estimator.predict(IMAGES, CAMERAS)
     expected = model.predict(pictures(), cameras)
-    np.testing.assert_allclose(found["position"], expected.position.numpy(), atol=1e-5)
+    np.testing.assert_allclose(found["position"], expected.pose.position.numpy(), atol=1e-5)
     np.testing.assert_allclose(found["confidence"], expected.confidence.numpy(), atol=1e-4)
     assert {key: (value.shape, value.dtype) for key, value in found.items()} == {
         "position": ((2, 3), np.float64),
@@ -60,7 +61,7 @@ def test_a_checkpoint_gives_back_the_network(name: str, tmp_path: Path) -> None:
 
     export_weights(path, tmp_path / "weights.pt")
     assert (tmp_path / "weights.pt").stat().st_size < path.stat().st_size
-    again = PoseEstimator.from_checkpoint(tmp_path / "weights.pt").predict(IMAGES, K, T)
+    again = PoseEstimator.from_checkpoint(tmp_path / "weights.pt").predict(IMAGES, CAMERAS)
     for key, value in found.items():
         np.testing.assert_array_equal(again[key], value)
 
@@ -68,21 +69,24 @@ def test_a_checkpoint_gives_back_the_network(name: str, tmp_path: Path) -> None:
 def test_nominal_cameras_are_passed_on() -> None:
     model, cameras = model_and_cameras("windowed")
     estimator = PoseEstimator(model)
-    found, exact = estimator.predict(IMAGES, K, T, nominal=True), estimator.predict(IMAGES, K, T)
+    found, exact = estimator.predict(IMAGES, CAMERAS, nominal=True), estimator.predict(IMAGES, CAMERAS)
     expected = model.predict(pictures(), cameras, nominal=True)
-    np.testing.assert_allclose(found["position"], expected.position.numpy(), atol=1e-4)
+    np.testing.assert_allclose(found["position"], expected.pose.position.numpy(), atol=1e-4)
     assert np.abs(found["position"] - exact["position"]).max() > 1e-3
     regression = PoseEstimator(model_and_cameras("paper")[0])
-    found, exact = regression.predict(IMAGES, K, T, nominal=True), regression.predict(IMAGES, K, T)
+    found, exact = regression.predict(IMAGES, CAMERAS, nominal=True), regression.predict(IMAGES, CAMERAS)
     np.testing.assert_array_equal(found["position"], exact["position"])
 
 
 def test_batches_do_not_change_the_answer() -> None:
     estimator = PoseEstimator(model_and_cameras("geometric")[0])
-    whole, parts = estimator.predict(IMAGES, K, T), estimator.predict(IMAGES, K[None].repeat(2, 0), T, batch_size=1)
+    whole, parts = (
+        estimator.predict(IMAGES, CAMERAS),
+        estimator.predict(IMAGES, Cameras(K[None].repeat(2, 0), T), batch_size=1),
+    )
     for key, value in whole.items():
         np.testing.assert_allclose(parts[key], value, atol=1e-4, rtol=1e-2 if key == "covariance" else 1e-7)
-    assert {key: len(value) for key, value in estimator.predict(IMAGES[:0], K, T).items()} == dict.fromkeys(whole, 0)
+    assert {key: len(value) for key, value in estimator.predict(IMAGES[:0], CAMERAS).items()} == dict.fromkeys(whole, 0)
 
 
 def test_triplets_are_observed_as_they_come() -> None:
@@ -135,7 +139,7 @@ def test_cameras_of_a_recording_are_those_of_its_observations(monkeypatch: pytes
 )
 def test_other_inputs_are_refused(images: np.ndarray, matrices: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"expected uint8 images|expected intrinsics"):
-        PoseEstimator(model_and_cameras("geometric")[0]).predict(images, matrices, T)
+        PoseEstimator(model_and_cameras("geometric")[0]).predict(images, Cameras(matrices, T))
 
 
 def test_no_damage_passes_in_silence(tmp_path: Path) -> None:

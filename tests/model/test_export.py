@@ -45,7 +45,7 @@ def test_a_pose_solved_from_exported_points_is_the_estimators_with_its_deviation
     estimator, side = PoseEstimator.from_pretrained("block"), 200
     coarse = np.random.default_rng(0).integers(0, 256, (4, 3, side // 8, side // 8, 3)).astype(np.uint8)
     images, nominal = coarse.repeat(8, axis=2).repeat(8, axis=3), estimator.rig.nominal
-    expected = estimator.predict(images, nominal.intrinsics, nominal.extrinsics, nominal=True)
+    expected = estimator.predict(images, nominal, nominal=True)
     model, landmarks = estimator.model, estimator.scene.landmarks
     assert isinstance(model, GeometricModel)
     assert landmarks is not None
@@ -58,10 +58,10 @@ def test_a_pose_solved_from_exported_points_is_the_estimators_with_its_deviation
         PointObservations(found["pixels"], found["scale"]),
         PointObservations(found["landmarks"], found["landmark_scale"]),
         Cameras(*(torch.tensor(array).expand(4, *array.shape) for array in nominal[:2]), height=torch.full((3,), side)),
-    ).pose
+    ).object
     deviation = honest_deviation(solution.rotation_deviation, model.error_scale[1], model.error_power[1])
     promised = np.sqrt(np.trace(expected["covariance"][:, :3, :3], axis1=1, axis2=2) / 3)
-    np.testing.assert_allclose(solution.position, expected["position"], atol=1e-5)
+    np.testing.assert_allclose(solution.pose.position, expected["position"], atol=1e-5)
     np.testing.assert_allclose(deviation, promised, rtol=1e-3)
 
 

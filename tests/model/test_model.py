@@ -69,11 +69,13 @@ def pictures(cameras: int = 3, size: int = 64, batch: int = 2) -> Tensor:
 def test_any_number_of_cameras(name: str, cameras: int) -> None:
     model, seen_by = model_and_cameras(name, cameras)
     found = model.predict(pictures(cameras), seen_by)
-    assert found.position.shape == (2, 3)
-    assert found.rotation.shape == (2, 3, 3)
+    assert found.pose.position.shape == (2, 3)
+    assert found.pose.rotation.shape == (2, 3, 3)
     assert found.confidence.shape == (2,)
     assert ((found.confidence >= 0) & (found.confidence <= 1)).all()
-    torch.testing.assert_close(torch.linalg.det(found.rotation), torch.ones(2, dtype=torch.float64), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        torch.linalg.det(found.pose.rotation), torch.ones(2, dtype=torch.float64), atol=1e-6, rtol=0
+    )
 
 
 def test_cameras_share_the_tower() -> None:
@@ -106,7 +108,7 @@ def test_exposure_is_normalised_away() -> None:
     images = pictures() // 2
     brighter = images + 60
     found, same = model.predict(images, cameras), model.predict(brighter, cameras)
-    torch.testing.assert_close(found.position, same.position, atol=1e-6, rtol=0)
+    torch.testing.assert_close(found.pose.position, same.pose.position, atol=1e-6, rtol=0)
     flat = normalize(torch.full((1, 3, 8, 8), 7.0))
     assert not flat.any()
     noise = normalize(255 * torch.rand(4, 3, 32, 32))
@@ -179,7 +181,9 @@ def test_nominal_cameras_are_mended_and_exact_ones_are_not() -> None:
         "wrong": model.pose(output, truth.nominal),
         "without landmarks": model.pose(blind, truth.nominal, nominal=True),
     }
-    off = {name: 1e3 * torch.linalg.vector_norm(pose.position - truth.position, dim=-1) for name, pose in told.items()}
+    off = {
+        name: 1e3 * torch.linalg.vector_norm(pose.pose.position - truth.position, dim=-1) for name, pose in told.items()
+    }
     assert off["true"].max() < 0.05
     assert off["nominal"].max() < 1.0
     assert off["wrong"].mean() > 10
@@ -210,14 +214,14 @@ def test_only_a_regression_that_is_told_its_cameras_heeds_them() -> None:
         model, nominal = model_and_cameras(name)
         assert model.uses_cameras == heeds
         there, moved = (model.predict(images, cameras) for cameras in (nominal, displaced(nominal, 0.01, 3.0, 1.05)))
-        assert torch.equal(there.rotation, moved.rotation) != heeds
-        assert torch.equal(there.position, moved.position) != heeds
+        assert torch.equal(there.pose.rotation, moved.pose.rotation) != heeds
+        assert torch.equal(there.pose.position, moved.pose.position) != heeds
         # Nominal cameras say nothing about where they are: no number does.
         unknown, same = (
             model.predict(images, cameras, nominal=True) for cameras in (nominal, displaced(nominal, 0.01, 3.0, 1.05))
         )
-        assert torch.equal(unknown.position, same.position)
-        assert torch.equal(unknown.position, there.position) != heeds
+        assert torch.equal(unknown.pose.position, same.pose.position)
+        assert torch.equal(unknown.pose.position, there.pose.position) != heeds
 
 
 def test_reduction_smooths_first() -> None:
@@ -229,7 +233,9 @@ def test_statistics_travel_with_the_weights() -> None:
     model, cameras = model_and_cameras("paper")
     fresh = build_model(model.config, model.scene).eval()
     fresh.load_state_dict(model.state_dict())
-    assert torch.equal(fresh.predict(pictures(), cameras).position, model.predict(pictures(), cameras).position)
+    assert torch.equal(
+        fresh.predict(pictures(), cameras).pose.position, model.predict(pictures(), cameras).pose.position
+    )
 
 
 def test_only_a_window_finds_nominal_cameras() -> None:

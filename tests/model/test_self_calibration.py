@@ -66,9 +66,9 @@ def test_perfect_pixels_give_the_cameras() -> None:
     truth = Recording(40, seed=1)
     found = truth.calibrate(*truth.sights(0.0, 0.0))
     seen = project_torch(
-        truth.position[:, None, None], *(tensor.expand(40, *tensor.shape) for tensor in found.cameras[:2])
+        truth.position[:, None, None], Cameras(*(tensor.expand(40, *tensor.shape) for tensor in found.cameras[:2]))
     )
-    there = project_torch(truth.position[:, None, None], *truth.cameras[:2])
+    there = project_torch(truth.position[:, None, None], truth.cameras)
     assert (seen - there).abs().max() < 0.05
     turn, shift = truth.errors(found.poses)
     assert turn.max() < 0.01
@@ -79,7 +79,7 @@ def test_a_hundred_triplets_are_worth_more_than_one() -> None:
     truth = Recording(100, seed=2)
     corners, landmarks = truth.sights(1.0, 1.0)
     nominal = Cameras(*(tensor.expand(100, *tensor.shape) for tensor in truth.nominal[:2]), height=SIZE)
-    alone = solve_bundle(Subject(BLOCK, LANDMARKS, ANCHOR), corners, landmarks, nominal).pose
+    alone = solve_bundle(Subject(BLOCK, LANDMARKS, ANCHOR), corners, landmarks, nominal).object
     turn, shift = truth.errors(truth.calibrate(corners, landmarks).poses)
     assert shift.mean() < 0.8
     assert truth.errors(alone)[1].mean() > 1.6 * shift.mean()

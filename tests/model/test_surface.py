@@ -8,6 +8,7 @@ from torch import Tensor
 
 from tests.scenes import rig, scene
 from vision.geometry.cameras import Cameras, project
+from vision.geometry.poses import Pose
 from vision.geometry.rotations import quaternion_from_rotation
 from vision.networks.backbones import BackboneConfig
 from vision.networks.heads import cell_centres
@@ -24,23 +25,22 @@ def test_rays_meet_the_surface_where_the_camera_sees_it(name: str) -> None:
     target, side, cells = scene(name).object, 80, (20, 20)
     position, turn = np.array([1.03, 0.86, 0.15]), Rotation.random(random_state=1).as_matrix()
     matrices, transforms = rig(200).nominal.intrinsics, rig().nominal.extrinsics
-    centre = torch.from_numpy(project(position[None], matrices, transforms)[:, 0]).float()
+    centre = torch.from_numpy(project(position[None], Cameras(matrices, transforms))[:, 0]).float()
     windows = make_windows(centre + 5, 90.0, side, torch.tensor([0.3, -0.5, 2.0]))[None]
     cameras = Cameras(torch.tensor(matrices)[None].float(), torch.tensor(transforms)[None].float())
     casting = SurfaceTargets(target)
-    points, hit = casting(
-        windows, side, cells, cameras, torch.tensor(position)[None].float(), torch.tensor(turn)[None].float()
-    )
+    pose = Pose(torch.tensor(turn)[None].float(), torch.tensor(position)[None].float())
+    points, hit = casting(windows, side, cells, cameras, pose)
     seen = to_image(windows[0], ((cell_centres(cells, torch.device("cpu")) + 1) * side / 2).expand(3, -1, -1)).numpy()
     for camera in range(3):
-        outline = project(target.keypoints @ turn.T + position, matrices[camera], transforms[camera])
+        outline = project(target.keypoints @ turn.T + position, Cameras(matrices[camera], transforms[camera]))
         inside = Delaunay(outline[ConvexHull(outline).vertices]).find_simplex(seen[camera]) >= 0
         found = hit[0, camera].numpy()
         assert (found != inside).sum() <= 2  # cells on the very edge
         surface = points[0, camera].numpy()[found] * casting.radius
         assert len(surface) > 30
         # They project to their cells, lie on the surface, and on the near side of the object.
-        again = project(surface @ turn.T + position, matrices[camera], transforms[camera])
+        again = project(surface @ turn.T + position, Cameras(matrices[camera], transforms[camera]))
         np.testing.assert_allclose(again, seen[camera][found], atol=0.02)
         height = surface @ np.array([face.normal for face in target.faces]).T
         offsets = (target.keypoints @ np.array([face.normal for face in target.faces]).T).max(axis=0)

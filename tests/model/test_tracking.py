@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 from scipy.spatial.transform import Rotation
 
+from vision.geometry.poses import Pose
 from vision.geometry.rotations import quaternion_from_rotation, rotate, rotation_from_quaternion
 from vision.scene.symmetries import Symmetries, symmetric_distance
 from vision.tracking import TrackedPose, Tracker, TrackingConfig
@@ -20,6 +22,10 @@ GENTLE = TrackingConfig(
 )
 """Of motions as those here; the defaults are for an object that is shaken."""
 NOISE = np.diag([np.deg2rad(0.7) ** 2] * 3 + [0.0003**2] * 3)
+
+
+def upright(position: ArrayLike) -> Pose:
+    return Pose(np.eye(3), np.asarray(position))
 
 
 class Motion:
@@ -42,14 +48,14 @@ class Motion:
     def track(self, tracker: Tracker) -> list[TrackedPose | None]:
         quaternions = quaternion_from_rotation(self.seen_turns)
         frames = zip(self.time, self.seen_places, quaternions, strict=True)
-        return [tracker.update(t, place, quaternion, NOISE) for t, place, quaternion in frames]
+        return [tracker.update(t, Pose.from_quaternion(place, quaternion), NOISE) for t, place, quaternion in frames]
 
     def errors(self, poses: list[TrackedPose | None]) -> tuple[np.ndarray, np.ndarray]:
         """Degrees and millimetres."""
         found = [pose for pose in poses if pose is not None]
         assert len(found) == len(poses)
-        turns = rotation_from_quaternion(np.stack([pose.quaternion for pose in found]))
-        places = np.stack([pose.position for pose in found])
+        turns = rotation_from_quaternion(np.stack([pose.pose.quaternion for pose in found]))
+        places = np.stack([pose.pose.position for pose in found])
         degrees = np.rad2deg((turns * self.turns.inv()).magnitude())
         return degrees, 1000 * np.linalg.norm(places - self.places, axis=1)
 
@@ -78,11 +84,11 @@ def test_covariances_and_velocities_are_honest() -> None:
                 speed = speed + density * np.sqrt(small) * rng.normal(size=6)
             error = rng.multivariate_normal(np.zeros(6), NOISE)
             seen = Rotation.from_rotvec(error[:3]) * turn
-            pose = tracker.update(STEP * frame, place + error[3:], quaternion_from_rotation(seen), NOISE)
+            pose = tracker.update(STEP * frame, Pose(seen.as_matrix(), place + error[3:]), NOISE)
             assert pose is not None
             if frame > 5:
-                off = (turn * rotation_from_quaternion(pose.quaternion).inv()).as_rotvec()
-                parts = [off, place - pose.position, speed[:3] - pose.angular_velocity, speed[3:] - pose.velocity]
+                off = (turn * rotation_from_quaternion(pose.pose.quaternion).inv()).as_rotvec()
+                parts = [off, place - pose.pose.position, speed[:3] - pose.angular_velocity, speed[3:] - pose.velocity]
                 surprise.append(np.concatenate(parts) / np.sqrt(np.diag(pose.covariance)))
     within = (np.abs(surprise) < 1).mean(axis=0).reshape(4, 3).mean(axis=1)
     assert np.abs(within - 0.68).max() < 0.06
@@ -94,11 +100,11 @@ def test_predictions_of_what_is_shaken_are_as_far_off_as_they_say(decay: float) 
     config = TrackingConfig(velocity_decay_s=decay)
     rng, count, ahead, parts = np.random.default_rng(3), 4000, 0.16, 200
     tracker = Tracker(config)
-    tracker.update(0.0, np.zeros(3), [1, 0, 0, 0], NOISE)
-    pose = tracker.update(0.08, [0.02, 0.0, -0.01], [1, 0, 0, 0], NOISE)
+    tracker.update(0.0, upright(np.zeros(3)), NOISE)
+    pose = tracker.update(0.08, upright([0.02, 0.0, -0.01]), NOISE)
     assert pose is not None
     errors = rng.multivariate_normal(np.zeros(12), pose.covariance, count)
-    place, speed = pose.position + errors[:, 3:6], pose.velocity + errors[:, 9:]
+    place, speed = pose.pose.position + errors[:, 3:6], pose.velocity + errors[:, 9:]
     small = ahead / parts
     for _ in range(parts):
         place = place + small * speed
@@ -106,7 +112,7 @@ def test_predictions_of_what_is_shaken_are_as_far_off_as_they_say(decay: float) 
         speed = speed * np.exp(-small / decay) + kick
     later = tracker.predict(0.08 + ahead)
     assert later is not None
-    np.testing.assert_allclose(later.position, place.mean(axis=0), atol=0.02 * np.abs(place).max())
+    np.testing.assert_allclose(later.pose.position, place.mean(axis=0), atol=0.02 * np.abs(place).max())
     np.testing.assert_allclose(later.velocity, speed.mean(axis=0), atol=0.04)
     true = np.cov(np.concatenate([place, speed], axis=1).T)
     part = np.ix_(np.r_[3:6, 9:12], np.r_[3:6, 9:12])
@@ -117,13 +123,15 @@ def test_predictions_of_what_is_shaken_are_as_far_off_as_they_say(decay: float) 
 @pytest.mark.parametrize("decay", [0.13, np.inf])
 def test_what_was_before_is_as_uncertain_as_what_comes(decay: float) -> None:
     tracker = Tracker(TrackingConfig(velocity_decay_s=decay))
-    tracker.update(0.0, np.zeros(3), [1, 0, 0, 0], NOISE)
-    now = tracker.update(0.08, [0.02, 0.0, -0.01], [1, 0, 0, 0], NOISE)
+    tracker.update(0.0, upright(np.zeros(3)), NOISE)
+    now = tracker.update(0.08, upright([0.02, 0.0, -0.01]), NOISE)
     before, after = tracker.predict(0.04), tracker.predict(0.12)
     assert now is not None
     assert before is not None
     assert after is not None
-    np.testing.assert_allclose(now.position - before.position, after.position - now.position, atol=1e-12)
+    np.testing.assert_allclose(
+        now.pose.position - before.pose.position, after.pose.position - now.pose.position, atol=1e-12
+    )
     assert np.linalg.eigvalsh(before.covariance).min() > 0
     assert before.covariance[3, 3] > now.covariance[3, 3]
 
@@ -133,12 +141,12 @@ def test_slow_decay_comes_down_to_constant_velocities() -> None:
     reference = None
     for decay in (np.inf, 1e9, 1e6, 1e3, 81.0, 79.0, 10.0):
         tracker = Tracker(TrackingConfig(velocity_decay_s=decay))
-        tracker.update(0.0, np.zeros(3), [1, 0, 0, 0], NOISE)
-        tracker.update(0.08, [0.02, 0.0, -0.01], [1, 0, 0, 0], NOISE)
+        tracker.update(0.0, upright(np.zeros(3)), NOISE)
+        tracker.update(0.08, upright([0.02, 0.0, -0.01]), NOISE)
         pose = tracker.predict(0.16)
         assert pose is not None
         reference = reference or pose
-        np.testing.assert_allclose(pose.position, reference.position, rtol=0.03)
+        np.testing.assert_allclose(pose.pose.position, reference.pose.position, rtol=0.03)
         np.testing.assert_allclose(np.diag(pose.covariance), np.diag(reference.covariance), rtol=0.05)
 
 
@@ -177,10 +185,10 @@ def test_an_object_is_followed_whichever_of_its_look_alikes_is_seen(kind: str) -
         open_axes = rotate(turn, axes) if kind == "bottle" else np.eye(3)[: 3 * len(axes) // 2]
         spin[:3, :3] = 1e9 * open_axes.T @ open_axes
         noise = NOISE + levers @ spin @ levers.T
-        poses.append(tracker.update(time, place + turn.apply(alike[:3, 3]), quaternion_from_rotation(looks), noise))
+        poses.append(tracker.update(time, Pose(looks.as_matrix(), place + turn.apply(alike[:3, 3])), noise))
     assert [pose.status for pose in poses if pose is not None] == ["found"] + 59 * ["tracked"]
-    found = rotation_from_quaternion(np.stack([pose.quaternion for pose in poses if pose is not None]))
-    middle = rotate(found, symmetries.centre) + [pose.position for pose in poses if pose is not None]
+    found = rotation_from_quaternion(np.stack([pose.pose.quaternion for pose in poses if pose is not None]))
+    middle = rotate(found, symmetries.centre) + [pose.pose.position for pose in poses if pose is not None]
     off = 1000 * np.linalg.norm(middle - rotate(motion.turns, symmetries.centre) - motion.places, axis=1)
     assert off[10:].max() < 2
     turned = np.rad2deg(symmetric_distance(symmetries, motion.turns.as_matrix(), found.as_matrix()))
@@ -202,17 +210,17 @@ def test_where_a_file_puts_the_origin_changes_nothing(kind: str) -> None:
         seen = turn * Rotation.from_matrix(alike[rng.integers(len(alike))])
         levers = lever_matrix(seen.apply(beside))
         origin = place - seen.apply(beside)
-        pose = one.update(time, place, quaternion_from_rotation(seen), NOISE)
-        moved = other.update(time, origin, quaternion_from_rotation(seen), levers @ NOISE @ levers.T)
+        pose = one.update(time, Pose(seen.as_matrix(), place), NOISE)
+        moved = other.update(time, Pose(seen.as_matrix(), origin), levers @ NOISE @ levers.T)
         assert pose is not None
         assert moved is not None
         assert (pose.status, moved.status) == (("tracked", "tracked") if time > STEP else ("found", "found"))
-        lever = rotation_from_quaternion(moved.quaternion).apply(beside)
-        np.testing.assert_allclose(moved.quaternion, pose.quaternion, atol=1e-9)
-        np.testing.assert_allclose(moved.position + lever, pose.position, atol=1e-9)
+        lever = rotation_from_quaternion(moved.pose.quaternion).apply(beside)
+        np.testing.assert_allclose(moved.pose.quaternion, pose.pose.quaternion, atol=1e-9)
+        np.testing.assert_allclose(moved.pose.position + lever, pose.pose.position, atol=1e-9)
         np.testing.assert_allclose(moved.velocity + np.cross(moved.angular_velocity, lever), pose.velocity, atol=1e-9)
     if kind == "box":  # the covariance is the origin's, by the same levers
-        levers = lever_matrix(rotation_from_quaternion(moved.quaternion).apply(beside))
+        levers = lever_matrix(rotation_from_quaternion(moved.pose.quaternion).apply(beside))
         np.testing.assert_allclose(moved.covariance[:6, :6], levers @ pose.covariance[:6, :6] @ levers.T, atol=1e-12)
     assert np.sqrt(np.diag(moved.covariance)[3:6].max()) < 0.002, "a spin that no image shows moves nothing"
 
@@ -227,11 +235,11 @@ def lever_matrix(lever: np.ndarray) -> np.ndarray:
 
 def test_nobody_begins_with_a_guess() -> None:
     tracker, guess = Tracker(GENTLE), 1000 * NOISE
-    assert tracker.update(0.0, np.zeros(3), [1, 0, 0, 0], guess) is None
+    assert tracker.update(0.0, upright(np.zeros(3)), guess) is None
     assert tracker.predict(1.0) is None
-    assert tracker.update(0.1, np.full(3, np.nan), [1, 0, 0, 0], NOISE) is None
-    assert tracker.update(0.2, np.zeros(3), [1, 0, 0, 0], NOISE) is not None
-    lost = [tracker.update(0.2 + 0.1 * n, np.full(3, 0.5), [1, 0, 0, 0], guess) for n in (1, 2, 3)]
+    assert tracker.update(0.1, upright(np.full(3, np.nan)), NOISE) is None
+    assert tracker.update(0.2, upright(np.zeros(3)), NOISE) is not None
+    lost = [tracker.update(0.2 + 0.1 * n, upright(np.full(3, 0.5)), guess) for n in (1, 2, 3)]
     assert lost[-1] is None
     with pytest.raises(ValueError, match="gate"):
         TrackingConfig(gate=1.0)
@@ -241,12 +249,12 @@ def test_prediction_bridges_latency() -> None:
     motion, tracker = Motion(100, 2), Tracker()
     late, ahead = [], []
     for number in range(99):
-        quaternion = quaternion_from_rotation(motion.seen_turns[number])
-        now = tracker.update(motion.time[number], motion.seen_places[number], quaternion, NOISE)
+        seen = Pose(motion.seen_turns[number].as_matrix(), motion.seen_places[number])
+        now = tracker.update(motion.time[number], seen, NOISE)
         later = tracker.predict(motion.time[number + 1])
         assert now is not None
         assert later is not None
         true = motion.turns[number + 1]
-        late.append((rotation_from_quaternion(now.quaternion) * true.inv()).magnitude())
-        ahead.append((rotation_from_quaternion(later.quaternion) * true.inv()).magnitude())
+        late.append((rotation_from_quaternion(now.pose.quaternion) * true.inv()).magnitude())
+        ahead.append((rotation_from_quaternion(later.pose.quaternion) * true.inv()).magnitude())
     assert np.mean(ahead[10:]) < 0.7 * np.mean(late[10:])

@@ -11,6 +11,7 @@ from torch import Tensor
 from tests.rotations import random_rotations
 from tests.scenes import rig, scene
 from vision.geometry.cameras import project
+from vision.geometry.poses import Pose
 from vision.geometry.rotations import cube_rotations, geodesic_distance
 from vision.solvers.bundle import refine, solve_pose
 from vision.solvers.camera_errors import pose_covariance_of_cameras
@@ -36,7 +37,7 @@ def pixels(
     points: np.ndarray, rotation: np.ndarray, position: np.ndarray, chosen: tuple[int, ...] = (0, 1, 2)
 ) -> Tensor:
     index = list(chosen)
-    return torch.from_numpy(project(points @ rotation.T + position, MATRICES[index], TRANSFORMS[index]))[None]
+    return torch.from_numpy(project(points @ rotation.T + position, Cameras(MATRICES[index], TRANSFORMS[index])))[None]
 
 
 def scales(seen: Tensor, value: float = 1.0) -> Tensor:
@@ -57,9 +58,9 @@ def test_perfect_pixels_give_the_exact_pose(turn: np.ndarray, shift: np.ndarray,
     points, position = scene(name).object.keypoints, ANCHOR.numpy() + shift
     seen = pixels(points, turn, position, chosen)
     found = solve_pose(torch.tensor(points), observed(seen), cameras(chosen), ANCHOR)
-    assert np.rad2deg(geodesic_distance(found.rotation[0].numpy(), turn)) < 1e-3
+    assert np.rad2deg(geodesic_distance(found.pose.rotation[0].numpy(), turn)) < 1e-3
     # One camera knows depth only from perspective.
-    assert np.linalg.norm(found.position[0].numpy() - position) < (1e-6 if len(chosen) > 1 else 1e-4)
+    assert np.linalg.norm(found.pose.position[0].numpy() - position) < (1e-6 if len(chosen) > 1 else 1e-4)
 
 
 @given(turn=turns, shift=shifts)
@@ -84,7 +85,7 @@ def test_refinement_agrees_with_scipy(turn: np.ndarray, shift: np.ndarray, seed:
         world = (
             BLOCK.numpy() @ (Rotation.from_rotvec(step[:3]).as_matrix() @ turn).T + ANCHOR.numpy() + shift + step[3:]
         )
-        off = (project(world, MATRICES, TRANSFORMS) - seen[0].numpy()) / scale[0].numpy()[..., None]
+        off = (project(world, Cameras(MATRICES, TRANSFORMS)) - seen[0].numpy()) / scale[0].numpy()[..., None]
         return np.linalg.norm(off, axis=-1).ravel()
 
     best = scipy.optimize.least_squares(
@@ -97,12 +98,12 @@ def test_refinement_agrees_with_scipy(turn: np.ndarray, shift: np.ndarray, seed:
         ftol=1e-12,
     )
     expected = Rotation.from_rotvec(best.x[:3]).as_matrix() @ turn
-    pose = torch.from_numpy(turn)[None], (ANCHOR + torch.from_numpy(shift))[None]
+    pose = Pose(torch.from_numpy(turn)[None], (ANCHOR + torch.from_numpy(shift))[None])
     for _ in range(5):  # each time from where it ended, so that it comes nearer than a pose needs
-        found = refine(BLOCK, WeightedPixels(seen, 1 / scale**2), cameras(), *pose, iterations=30)
-        pose = found.rotation, found.position
-    assert np.rad2deg(geodesic_distance(found.rotation[0].numpy(), expected)) < 0.01
-    np.testing.assert_allclose(found.position[0].numpy(), ANCHOR.numpy() + shift + best.x[3:], atol=1e-5)
+        found = refine(BLOCK, WeightedPixels(seen, 1 / scale**2), cameras(), pose, iterations=30)
+        pose = found.pose
+    assert np.rad2deg(geodesic_distance(found.pose.rotation[0].numpy(), expected)) < 0.01
+    np.testing.assert_allclose(found.pose.position[0].numpy(), ANCHOR.numpy() + shift + best.x[3:], atol=1e-5)
 
 
 def test_a_camera_that_mistakes_the_face_is_outvoted() -> None:
@@ -115,7 +116,7 @@ def test_a_camera_that_mistakes_the_face_is_outvoted() -> None:
         for camera in range(3):
             seen[3 * number + camera, camera] = wrong[camera]
     found = solve_pose(BLOCK, observed(seen), cameras(batch=len(seen)), ANCHOR)
-    assert np.rad2deg(geodesic_distance(found.rotation.numpy(), turn)).max() < 3.0
+    assert np.rad2deg(geodesic_distance(found.pose.rotation.numpy(), turn)).max() < 3.0
 
 
 def position_deviation(found: PoseSolution) -> Tensor:
@@ -130,8 +131,8 @@ def test_the_predicted_deviation_is_the_real_one() -> None:
     seen = torch.cat([pixels(BLOCK.numpy(), one.numpy(), ANCHOR.numpy()) for one in turn])
     seen = seen + noise * torch.randn(seen.shape, generator=generator, dtype=torch.float64)
     found = solve_pose(BLOCK, observed(seen, noise), cameras(batch=count), ANCHOR)
-    angle = roma.rotmat_geodesic_distance(found.rotation, turn)
-    shift = torch.linalg.vector_norm(found.position - ANCHOR, dim=-1)
+    angle = roma.rotmat_geodesic_distance(found.pose.rotation, turn)
+    shift = torch.linalg.vector_norm(found.pose.position - ANCHOR, dim=-1)
     # Of three axes together; the robust weights and the residuals' chance excess make the promise a little larger.
     for error, promised in ((angle, found.rotation_deviation), (shift, position_deviation(found))):
         real = (error.square().mean() / 3).sqrt() / promised.mean()
@@ -152,15 +153,13 @@ def test_errors_of_found_cameras_move_the_pose_as_promised() -> None:
             centre = shift - TRANSFORMS[camera, :3, :3].T @ TRANSFORMS[camera, :3, 3]
             transforms[camera, :3, :3] = TRANSFORMS[camera, :3, :3] @ Rotation.from_rotvec(rotvec).as_matrix().T
             transforms[camera, :3, 3] = -transforms[camera, :3, :3] @ centre
-        truths.append(project(BLOCK.numpy() @ turn.T + ANCHOR.numpy(), matrices, transforms))
+        truths.append(project(BLOCK.numpy() @ turn.T + ANCHOR.numpy(), Cameras(matrices, transforms)))
     seen = torch.tensor(np.array(truths))
     found = solve_pose(BLOCK, observed(seen, 50.0), cameras(batch=count), ANCHOR)  # far from Cauchy's tails
-    rotvec = Rotation.from_matrix(found.rotation.numpy() @ turn.T).as_rotvec()
-    real = np.cov(np.hstack([rotvec, found.position.numpy() - ANCHOR.numpy()]).T)
-    pose = torch.tensor(turn)[None], ANCHOR[None]
-    promised = pose_covariance_of_cameras(BLOCK, scales(seen[:1]), cameras(), *pose, torch.tensor(mix @ mix.T / 21))[
-        0
-    ].numpy()
+    rotvec = Rotation.from_matrix(found.pose.rotation.numpy() @ turn.T).as_rotvec()
+    real = np.cov(np.hstack([rotvec, found.pose.position.numpy() - ANCHOR.numpy()]).T)
+    pose, covariance = Pose(torch.tensor(turn)[None], ANCHOR[None]), torch.tensor(mix @ mix.T / 21)
+    promised = pose_covariance_of_cameras(BLOCK, scales(seen[:1]), cameras(), pose, covariance)[0].numpy()
     size = np.sqrt(np.diag(promised))
     np.testing.assert_allclose(real / np.outer(size, size), promised / np.outer(size, size), atol=0.08)
 
@@ -180,9 +179,9 @@ def test_errors_of_found_cameras_move_the_pose_as_promised() -> None:
 def test_no_input_gives_nan(spoil: object, scale: float) -> None:
     seen = spoil(pixels(BLOCK.numpy(), np.eye(3), ANCHOR.numpy()))  # type: ignore[operator]
     found = solve_pose(BLOCK, observed(seen, scale), cameras(), ANCHOR)
-    for tensor in vars(found).values():
+    for tensor in (*found.pose, found.covariance):
         assert torch.isfinite(tensor).all()
-    torch.testing.assert_close(found.rotation @ found.rotation.mT, torch.eye(3, dtype=torch.float64)[None])
+    torch.testing.assert_close(found.pose.rotation @ found.pose.rotation.mT, torch.eye(3, dtype=torch.float64)[None])
 
 
 def test_points_that_were_not_seen_do_not_matter() -> None:
@@ -191,9 +190,9 @@ def test_points_that_were_not_seen_do_not_matter() -> None:
     seen[0, 0, :5] = torch.nan
     seen[0, 2, 3:] = torch.inf
     found = solve_pose(BLOCK, observed(seen), cameras(), ANCHOR)
-    assert np.rad2deg(geodesic_distance(found.rotation[0].numpy(), turn)) < 1e-3
+    assert np.rad2deg(geodesic_distance(found.pose.rotation[0].numpy(), turn)) < 1e-3
     nothing = solve_pose(BLOCK, observed(seen * torch.nan), cameras(), ANCHOR)
-    torch.testing.assert_close(nothing.position[0], ANCHOR)
+    torch.testing.assert_close(nothing.pose.position[0], ANCHOR)
     assert nothing.rotation_deviation.item() > 100
 
 
@@ -224,7 +223,7 @@ def test_a_line_that_one_camera_sees_is_not_left_in_its_mirror_image() -> None:
     for used, most in ((1, 0.03), (3, 0.0)):
         known = Cameras(*(tensor[:, :used] for tensor in cameras(batch=count)[:2]))
         found = solve_pose(line, observed(seen[:, :used], 0.1), known, ANCHOR)
-        off = torch.rad2deg(torch.acos((found.rotation[..., 2] * turns[..., 2]).sum(dim=-1).clamp(-1, 1)))
+        off = torch.rad2deg(torch.acos((found.pose.rotation[..., 2] * turns[..., 2]).sum(dim=-1).clamp(-1, 1)))
         assert float((off > 30).double().mean()) <= most
 
 
@@ -234,11 +233,13 @@ def test_mirroring_a_line_twice_leaves_it() -> None:
     axis = line_through(torch.tensor([[0.0, 0.0, 0.0], [0.01, 0.02, -0.02], [0.02, 0.04, -0.04]], dtype=torch.float64))
     assert axis is not None
     weight, place = torch.ones(50, 3, 3, dtype=torch.float64), ANCHOR.expand(50, 3)
-    once = mirrored(axis, weight, seen_by, turns, place)
-    twice = mirrored(axis, weight, seen_by, once, place)
-    torch.testing.assert_close(twice @ axis, turns @ axis)
+    once = mirrored(axis, weight, seen_by, Pose(turns, place))
+    twice = mirrored(axis, weight, seen_by, once)
+    torch.testing.assert_close(twice.rotation @ axis, turns @ axis)
     extrinsics = seen_by.extrinsics[:, 0]
     depth = torch.nn.functional.normalize(extrinsics[:, :3, :3] @ ANCHOR + extrinsics[:, :3, 3], dim=-1)
-    before, after = ((extrinsics[:, :3, :3] @ each @ axis) for each in (turns, once))  # in the first camera's frame
+    before, after = (
+        (extrinsics[:, :3, :3] @ each @ axis) for each in (turns, once.rotation)
+    )  # in the first camera's frame
     torch.testing.assert_close((after * depth).sum(-1), -(before * depth).sum(-1))
     assert line_through(BLOCK) is None

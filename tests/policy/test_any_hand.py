@@ -108,7 +108,7 @@ def test_a_film_shows_what_the_hand_does(name: str, tmp_path: Path) -> None:
     mujoco.mj_kinematics(compiled.model, data)
     start = np.array(scene.workspace.start)
     shown = np.concatenate([data.site_xpos[compiled.fingertip_sites], scene.object.points + start])
-    pixels = project(shown, camera.intrinsics, camera.extrinsics) / camera.width
+    pixels = project(shown, camera) / camera.width
     assert pixels.min() > 0.02
     assert pixels.max() < 0.98
     assert 0.15 < pixels_across(scene, camera) / camera.width < 0.7

@@ -56,7 +56,7 @@ def test_every_quarter_of_a_picture_is_where_its_coordinates_put_it(plate: Scene
     top = plate.rig.cameras[1]
     for (right, up), color in QUARTERS.items():
         point = position + np.array([0.015 * right, 0.015 * up, 0.005])
-        column, row = project(point[None], top.intrinsics, top.extrinsics)[0].astype(int)
+        column, row = project(point[None], top)[0].astype(int)
         seen = images[1][row - 1 : row + 2, column - 1 : column + 2].reshape(-1, 3).mean(axis=0)
         hue = seen / seen.max()
         np.testing.assert_allclose(

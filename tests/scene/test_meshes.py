@@ -21,6 +21,7 @@ from scipy.spatial.transform import Rotation
 
 from vision.color import linear_from_srgb, srgb_from_linear
 from vision.geometry.cameras import Cameras, project
+from vision.geometry.poses import Pose
 from vision.geometry.rotations import rigid_transform
 from vision.networks.heads import PointOutput
 from vision.networks.losses import nearest_symmetric_target, symmetric_laplace_loss
@@ -424,7 +425,7 @@ def scene_of(target: PoseObject, rotation: np.ndarray) -> tuple[Cameras, np.ndar
     side = rigid_transform(Rotation.from_euler("y", 80, degrees=True).as_matrix(), [0, 0, 0.5])
     T = np.stack([rigid_transform(np.eye(3), [0, 0, 0.5]), side])
     cameras = Cameras(torch.tensor(np.stack([K, K])[None]), torch.tensor(T[None]))
-    return cameras, project((target.keypoints @ rotation.T)[None, None], np.stack([K, K])[None], T[None])
+    return cameras, project((target.keypoints @ rotation.T)[None, None], Cameras(np.stack([K, K])[None], T[None]))
 
 
 def test_cameras_that_see_different_look_alikes_are_made_to_agree(folder: Path) -> None:
@@ -435,9 +436,9 @@ def test_cameras_that_see_different_look_alikes_are_made_to_agree(folder: Path) 
     pixels[:, 1] = pixels[:, 1, onto[2]]  # the second camera takes it for half a turn further
     seen, points = torch.tensor(pixels), torch.tensor(box.keypoints)
     arguments = points, PointObservations(seen, torch.ones(seen.shape[:-1])), cameras, torch.zeros(3)
-    found = solve_pose(*arguments, permutations=torch.tensor(onto)).rotation.numpy()
+    found = solve_pose(*arguments, permutations=torch.tensor(onto)).pose.rotation.numpy()
     assert symmetric_distance(box.symmetries, rotation[None], found)[0] < 1e-4
-    torn = solve_pose(*arguments).rotation.numpy()
+    torn = solve_pose(*arguments).pose.rotation.numpy()
     assert symmetric_distance(box.symmetries, rotation[None], torn)[0] > 1e-3
 
 
@@ -457,9 +458,9 @@ def test_a_regression_is_compared_with_the_nearest_look_alike(folder: Path) -> N
     motions = torch.tensor(box.symmetries.transforms())
     truth = torch.tensor(Rotation.random(6, rng=np.random.default_rng(2)).as_matrix())
     found = truth @ motions[3, :3, :3]
-    rotation, position = nearest_symmetric_target(found, truth, torch.zeros(6, 3, dtype=torch.float64), motions)
-    torch.testing.assert_close(rotation, found)
-    torch.testing.assert_close(position, torch.zeros_like(position))
+    nearest = nearest_symmetric_target(found, Pose(truth, torch.zeros(6, 3, dtype=torch.float64)), motions)
+    torch.testing.assert_close(nearest.rotation, found)
+    torch.testing.assert_close(nearest.position, torch.zeros_like(nearest.position))
 
 
 def test_on_the_axis_of_a_cylinder_a_pose_and_its_certainty_are_found(folder: Path) -> None:
@@ -469,8 +470,8 @@ def test_on_the_axis_of_a_cylinder_a_pose_and_its_certainty_are_found(folder: Pa
     seen = torch.tensor(pixels)
     points = torch.tensor(cylinder.keypoints)
     found = solve_pose(points, PointObservations(seen, torch.ones(seen.shape[:-1])), cameras, torch.zeros(3))
-    assert symmetric_distance(cylinder.symmetries, rotation[None], found.rotation.numpy())[0] < 1e-4
-    assert torch.linalg.vector_norm(found.position) < 1e-5
+    assert symmetric_distance(cylinder.symmetries, rotation[None], found.pose.rotation.numpy())[0] < 1e-4
+    assert torch.linalg.vector_norm(found.pose.position) < 1e-5
     assert found.deviation_across(torch.tensor(cylinder.symmetries.axes)).item() < 0.1 < found.rotation_deviation.item()
 
 

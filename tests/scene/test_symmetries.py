@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from vision.geometry.poses import Pose
 from vision.geometry.rotations import cube_rotations, rotate
 from vision.scene.symmetries import Symmetries, least_turn, nearest_alike, symmetric_distance
 
@@ -43,8 +44,8 @@ def test_the_nearest_pose_that_looks_alike_has_the_same_points(kind: str) -> Non
     symmetries = Symmetries(rotations=plain.rotations, axes=plain.axes, centre=np.array([0.01, -0.02, 0.03]))
     reference, turn = (Rotation.random(20, rng=rng) for _ in range(2))
     place = rng.normal(size=(20, 3))
-    position, rotation = nearest_alike(symmetries, reference, place, turn)
-    still = rotate(rotation, symmetries.centre) + position
+    found = nearest_alike(symmetries, reference, Pose(turn.as_matrix(), place))
+    still, rotation = found.transform(symmetries.centre[None])[:, 0], Rotation.from_matrix(found.rotation)
     np.testing.assert_allclose(still, rotate(turn, symmetries.centre) + place, atol=1e-12)
     moved = symmetric_distance(symmetries, turn.as_matrix(), rotation.as_matrix())
     np.testing.assert_allclose(moved, 0, atol=1e-6)

@@ -8,7 +8,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from datagen.sim.cameras import frustum, mujoco_pose
-from vision.geometry.cameras import look_at, project
+from vision.geometry.cameras import Cameras, look_at, project
 from vision.geometry.rotations import FloatArray, rigid_transform
 
 # fx, fy, cx, cy, width, height: square and centred; off the middle, not square; beyond the border.
@@ -50,7 +50,7 @@ def test_opengl_draws_a_point_where_opencv_projects_it(lens: tuple[float, float,
         pixels = rng.uniform([0, 0], [width, height], (40, 2))
         rays = np.column_stack([pixels, np.ones(40)]) @ np.linalg.inv(K).T * rng.uniform(0.1, 5, (40, 1))
         world = (rays - T[:3, 3]) @ T[:3, :3]
-        np.testing.assert_allclose(project(world, K, T), pixels, atol=1e-6)
+        np.testing.assert_allclose(project(world, Cameras(K, T)), pixels, atol=1e-6)
         in_camera = Rotation.from_quat([x, y, z, w]).inv().apply(world - position)
         assert (in_camera[:, 2] < 0).all(), "MuJoCo's camera looks along its -z"
         planes = near * np.array(frustum(K, width, height))
@@ -67,7 +67,9 @@ def test_the_frustums_borders_are_the_images(lens: tuple[float, float, float, fl
     left, right, bottom, top = frustum(matrix(lens), width, height)
     assert left < right
     assert bottom < top
-    corners = project([[left, -top, 1], [right, -bottom, 1]], matrix(lens), np.eye(4))  # OpenCV's y is downwards
+    corners = project(
+        [[left, -top, 1], [right, -bottom, 1]], Cameras(matrix(lens), np.eye(4))
+    )  # OpenCV's y is downwards
     np.testing.assert_allclose(corners, [[0, 0], [width, height]], atol=1e-9)
 
 

@@ -22,6 +22,7 @@ from vision.camera_effects import CameraEffectsConfig
 from vision.distributions import Uniform, UniformInt
 from vision.errors import DactylError
 from vision.estimator import PoseEstimator
+from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import geodesic_distance, matrix_from_quaternion
 from vision.networks.backbones import BackboneConfig
 from vision.networks.losses import LossConfig
@@ -83,7 +84,7 @@ def test_one_batch_is_learnt_to_a_degree_and_a_millimetre(head: list[str], batch
         np.stack([sample[key] for sample in samples])
         for key in ("images", "object_position", "object_quaternion", "camera_intrinsics", "camera_extrinsics")
     )
-    found = PoseEstimator.from_checkpoint(tmp_path / "run" / "best.ckpt").predict(images, k, t)
+    found = PoseEstimator.from_checkpoint(tmp_path / "run" / "best.ckpt").predict(images, Cameras(k, t))
     turn = geodesic_distance(matrix_from_quaternion(found["quaternion"]), matrix_from_quaternion(quaternion))
     assert np.rad2deg(turn).max() < 1.0
     assert 1e3 * np.linalg.norm(found["position"] - position, axis=-1).max() < 1.0
@@ -204,7 +205,7 @@ def test_averaged_weights_are_what_is_kept_and_go_on_to_the_same_bits(tiny: Path
         np.stack([sample[key] for sample in samples])
         for key in ("images", "object_quaternion", "camera_intrinsics", "camera_extrinsics")
     )
-    found = PoseEstimator.from_checkpoint(tmp_path / "whole" / "best.ckpt").predict(images, k, t)
+    found = PoseEstimator.from_checkpoint(tmp_path / "whole" / "best.ckpt").predict(images, Cameras(k, t))
     turn = geodesic_distance(matrix_from_quaternion(found["quaternion"]), matrix_from_quaternion(quaternion))
     errors = [
         float(row["val/rotation_mean_deg"]) for row in _rows(tmp_path / "whole") if row.get("val/rotation_mean_deg")

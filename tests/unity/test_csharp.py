@@ -26,7 +26,7 @@ from tests.unity.batches import random_batch, small_pack
 from tests.unity.conftest import ASSETS, REPOSITORY
 from tests.unity.test_environment import small_picture
 from tests.unity.test_wire import lengthened
-from vision.geometry.cameras import camera_matrix, project
+from vision.geometry.cameras import Cameras, camera_matrix, project
 from vision.geometry.rotations import FloatArray
 from vision.scene.rig_files import CameraFile
 
@@ -354,13 +354,13 @@ class TestFrames:
             transform = extrinsics(position, quaternion)
             in_camera = rng.uniform((-0.5, -0.5, 1), (0.5, 0.5, 3), (8, 3))
             points = (in_camera - transform[:3, 3]) @ transform[:3, :3]
-            expected = project(points, camera_matrix(fovy, size, size), transform)
+            expected = project(points, Cameras(camera_matrix(fovy, size, size), transform))
             # Unity: the world with y and z exchanged, seen by a camera that looks along +z with +y up.
             seen = Rotation.from_quat(row[7:11]).inv().apply(points[:, [0, 2, 1]] - row[:3])
             pixels = size / 2 + focal * seen[:, :2] / seen[:, 2:] * (1, -1)
             np.testing.assert_allclose(pixels, expected, atol=1e-3)
         point = np.array([[0.2, 1.2, 0.35]])
-        worked = project(point, camera_matrix(fovy, size, size), extrinsics(positions[0], quaternions[0]))
+        worked = project(point, Cameras(camera_matrix(fovy, size, size), extrinsics(positions[0], quaternions[0])))
         np.testing.assert_allclose(worked, [[124.142, 87.929]], atol=1e-3)
 
     @pytest.mark.parametrize(("width", "height"), [(240, 150), (96, 72), (110, 210)])
@@ -387,7 +387,7 @@ class TestFrames:
             in_camera = depths * np.column_stack([(pixels - K[:2, 2]) / record["focal"], np.ones(20)])
             transform = extrinsics(record["position"], record["quaternion"])
             points = (in_camera - transform[:3, 3]) @ transform[:3, :3]
-            np.testing.assert_allclose(project(points, K, transform), pixels, atol=1e-2)
+            np.testing.assert_allclose(project(points, Cameras(K, transform)), pixels, atol=1e-2)
             # Unity's camera space: x right, y up, and backwards along +z.
             seen = Rotation.from_quat(pose[7:11]).inv().apply(points[:, [0, 2, 1]] - pose[:3]) * (1, 1, -1)
             clip = np.column_stack([seen, np.ones(20)]) @ matrix.T

@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from tests.scenes import rig
 from vision.geometry import cameras
+from vision.geometry.cameras import Cameras
 from vision.geometry.distortion import Lens
 from vision.geometry.rotations import rigid_transform
 from vision.scene.plain import from_plain, to_plain
@@ -71,8 +72,10 @@ def test_projection_of_both_libraries_equals_the_ray_computation(
     built = camera.build()
     matrix, transform = built.intrinsics, built.extrinsics
     np.testing.assert_allclose(built.position, position, atol=1e-12)
-    np.testing.assert_allclose(cameras.project(point[None], matrix, transform)[0], expected, atol=1e-6)
-    pixels = cameras.project_torch(torch.from_numpy(point[None]), torch.tensor(matrix), torch.tensor(transform))
+    np.testing.assert_allclose(cameras.project(point[None], Cameras(matrix, transform))[0], expected, atol=1e-6)
+    pixels = cameras.project_torch(
+        torch.from_numpy(point[None]), Cameras(torch.tensor(matrix), torch.tensor(transform))
+    )
     np.testing.assert_allclose(pixels[0].numpy(), expected, atol=1e-6)
 
 
@@ -82,7 +85,7 @@ def test_the_image_spans_zero_to_its_size() -> None:
     matrix, transform = camera.intrinsics, camera.extrinsics
     edge = math.tan(math.radians(20.0))
     pixels = cameras.project(
-        [[0.0, 0.0, -1.0], [0.0, edge, -1.0], [0.0, -edge, -1.0], [1.5 * edge, 0.0, -1.0]], matrix, transform
+        [[0.0, 0.0, -1.0], [0.0, edge, -1.0], [0.0, -edge, -1.0], [1.5 * edge, 0.0, -1.0]], Cameras(matrix, transform)
     )
     np.testing.assert_allclose(pixels, [[150, 100], [150, 0], [150, 200], [300, 100]], atol=1e-9)
 
@@ -90,16 +93,18 @@ def test_the_image_spans_zero_to_its_size() -> None:
 def test_points_behind_the_camera_project_to_nan() -> None:
     camera = straight(40.0, 200, 200)
     matrix, transform = camera.intrinsics, camera.extrinsics
-    assert np.isnan(cameras.project([[0, 0, 1], [0, 0, 0]], matrix, transform)).all()
+    assert np.isnan(cameras.project([[0, 0, 1], [0, 0, 0]], Cameras(matrix, transform))).all()
     clamped = cameras.project_torch(
-        torch.tensor([[0.0, 0.0, 1.0]], dtype=torch.float64), torch.tensor(matrix), torch.tensor(transform)
+        torch.tensor([[0.0, 0.0, 1.0]], dtype=torch.float64), Cameras(torch.tensor(matrix), torch.tensor(transform))
     )
     assert torch.isfinite(clamped).all()
 
 
 def test_the_rig_sees_the_object_near_the_middle() -> None:
     """The block rests near (1.02, 0.87, 0.145): each calibrated camera must have it well inside its picture."""
-    pixels = cameras.project(np.array([[1.02, 0.87, 0.145]]), rig(200).nominal.intrinsics, rig().nominal.extrinsics)
+    pixels = cameras.project(
+        np.array([[1.02, 0.87, 0.145]]), Cameras(rig(200).nominal.intrinsics, rig().nominal.extrinsics)
+    )
     assert pixels.shape == (3, 1, 2)
     assert (np.abs(pixels - 100) < 50).all()
 
@@ -136,7 +141,7 @@ def test_a_camera_that_looks_at_a_point_shows_it_in_the_middle_upright(eye: tupl
     target = np.array([3.0, -2.5, 2.2])
     transform = cameras.look_at(eye, target)
     matrix = cameras.camera_matrix(50.0, 320, 240)
-    middle, above = cameras.project([target, target + np.array([0, 0, 0.01])], matrix, transform)
+    middle, above = cameras.project([target, target + np.array([0, 0, 0.01])], Cameras(matrix, transform))
     np.testing.assert_allclose(middle, (160, 120), atol=1e-6)
     assert above[1] < middle[1]
     assert above[0] == pytest.approx(middle[0], abs=1e-6)
@@ -189,6 +194,6 @@ def test_a_resized_rig_sees_the_same_and_keeps_its_shape() -> None:
     assert [camera.distortion for camera in after.cameras] == [None, small.distortion]
     points = np.array([[0.1, 0.05, -1.0]])
     for one, other in zip(before.cameras, after.cameras, strict=True):
-        pixels = [cameras.project(points, camera.intrinsics, camera.extrinsics)[0] for camera in (one, other)]
+        pixels = [cameras.project(points, camera)[0] for camera in (one, other)]
         np.testing.assert_allclose(pixels[1], pixels[0] * 200 / 640)
     np.testing.assert_array_equal(before.resized(640).nominal.intrinsics, before.nominal.intrinsics)

@@ -14,15 +14,17 @@ from tests.datasets import RENDERER, make_label, write_dataset, write_manifest
 from tests.scenes import rig, scene
 from vision.drawing.sheets import Tile, contact_sheet, dataset_sheet, save_png
 from vision.drawing.wireframes import LABEL_COLOR, Wireframe, crop, draw_triplet, draw_wireframes, visible_edges
-from vision.geometry.cameras import project
-from vision.geometry.rotations import quaternion_from_rotation, rotate
+from vision.geometry.cameras import Cameras, project
+from vision.geometry.poses import Pose
+from vision.geometry.rotations import rotate
 from vision.scene.objects import PoseObject
 from vision.scene.rig import Rig
 from vision.storage.datasets import TripletDataset
 from vision.storage.shards import encode_sample, write_shard
 
 POSITION = np.array([1.02, 0.87, 0.145])
-K, T = rig(200).nominal.intrinsics, rig().nominal.extrinsics
+CAMERAS = rig(200).nominal
+K, T = CAMERAS.intrinsics, CAMERAS.extrinsics
 
 
 @pytest.fixture(params=["block", "prism"])
@@ -32,7 +34,7 @@ def subject(request: pytest.FixtureRequest) -> PoseObject:
 
 def edges_in_image(subject: PoseObject, turn: Rotation, camera: int, matrix: np.ndarray) -> np.ndarray:
     ends = rotate(turn, subject.edges.reshape(-1, 3)) + POSITION
-    return project(ends, matrix, T[camera]).reshape(-1, 2, 2)
+    return project(ends, Cameras(matrix, T[camera])).reshape(-1, 2, 2)
 
 
 def contains(sheet: np.ndarray, image: np.ndarray) -> bool:
@@ -47,12 +49,12 @@ def contains(sheet: np.ndarray, image: np.ndarray) -> bool:
 def test_edges_that_are_seen_are_those_at_corners_on_the_near_side(subject: PoseObject, seed: int) -> None:
     """Independent check by rays: a point of an edge is hidden if the ray to the camera enters the solid."""
     turn = Rotation.random(random_state=seed)
-    quaternion = quaternion_from_rotation(turn)
+    pose = Pose(turn.as_matrix(), POSITION)
     normals = turn.apply([face.normal for face in subject.faces])
     offsets = [subject.keypoints[face.corners[0]] @ np.asarray(face.normal) for face in subject.faces]
     for camera in range(3):
         eye = -T[camera, :3, :3].T @ T[camera, :3, 3]
-        seen = visible_edges(subject, POSITION, quaternion, T[camera])
+        seen = visible_edges(subject, pose, CAMERAS.at(camera))
         for ends, answer in zip(subject.edges, seen, strict=True):
             middle = turn.apply(ends.mean(axis=0)) + POSITION
             step = middle + 1e-5 * (eye - middle) / np.linalg.norm(eye - middle)
@@ -63,12 +65,12 @@ def test_edges_that_are_seen_are_those_at_corners_on_the_near_side(subject: Pose
 @pytest.mark.parametrize("scale", [1, 2])
 def test_lines_cover_the_projected_edges_and_nothing_else(subject: PoseObject, scale: int) -> None:
     turn = Rotation.random(random_state=3)
-    frame = Wireframe(subject, POSITION, quaternion_from_rotation(turn), "white")
+    frame = Wireframe(subject, Pose(turn.as_matrix(), POSITION), "white")
     for camera in range(3):
-        drawn = draw_wireframes(np.zeros((200, 200, 3), np.uint8), [frame], K[camera], T[camera], scale)
+        drawn = draw_wireframes(np.zeros((200, 200, 3), np.uint8), [frame], CAMERAS.at(camera), scale)
         assert drawn.shape == (200 * scale, 200 * scale, 3)
         edges = edges_in_image(subject, turn, camera, K[camera]) * scale
-        seen = visible_edges(subject, POSITION, quaternion_from_rotation(turn), T[camera])
+        seen = visible_edges(subject, frame.pose, CAMERAS.at(camera))
         share = np.linspace(0.0, 1.0, 60)[:, None, None]
         points = share * edges[:, 0] + (1 - share) * edges[:, 1]  # (60, E, 2)
         on_edges = drawn[points[..., 1].astype(int), points[..., 0].astype(int), 0].mean(axis=0)
@@ -82,10 +84,10 @@ def test_lines_cover_the_projected_edges_and_nothing_else(subject: PoseObject, s
 def test_hidden_edges_are_fainter() -> None:
     block = scene("block").object
     turn = Rotation.from_euler("xyz", [20, 30, 40], degrees=True)
-    quaternion = quaternion_from_rotation(turn)
-    drawn = draw_wireframes(np.zeros((200, 200, 3), np.uint8), [Wireframe(block, POSITION, quaternion)], K[0], T[0], 4)
+    pose = Pose(turn.as_matrix(), POSITION)
+    drawn = draw_wireframes(np.zeros((200, 200, 3), np.uint8), [Wireframe(block, pose)], CAMERAS.at(0), 4)
     edges = 4 * edges_in_image(block, turn, 0, K[0])
-    seen = visible_edges(block, POSITION, quaternion, T[0])
+    seen = visible_edges(block, pose, CAMERAS.at(0))
     assert seen.sum() == 9, "three faces of a cube are seen, and nine edges"
     middle = edges.mean(axis=1).astype(int)
     green = drawn[middle[:, 1], middle[:, 0], 1]
@@ -96,8 +98,8 @@ def test_hidden_edges_are_fainter() -> None:
 def test_later_wireframes_lie_on_top_and_the_picture_stays_elsewhere() -> None:
     block = scene("block").object
     picture = np.full((200, 200, 3), 77, np.uint8)
-    below, above = (Wireframe(block, POSITION, [1, 0, 0, 0], color) for color in ("red", "blue"))
-    drawn = draw_wireframes(picture, [below, above], K[1], T[1])
+    below, above = (Wireframe(block, Pose(np.eye(3), POSITION), color) for color in ("red", "blue"))
+    drawn = draw_wireframes(picture, [below, above], CAMERAS.at(1))
     assert (drawn[..., 2] > 200).any()
     assert not (drawn[..., 0] > 200).any()
     assert (drawn[:40] == 77).all()
@@ -107,17 +109,18 @@ def test_later_wireframes_lie_on_top_and_the_picture_stays_elsewhere() -> None:
 @pytest.mark.parametrize("position", [[1.0, 0.9, 5.0], [1e9, 0.0, 0.0], [1.01696, 0.892165, 0.880369]])
 def test_absurd_poses_draw_without_failing(position: list[float]) -> None:
     """Behind the camera, far outside the picture, in the camera."""
-    frame = Wireframe(scene("block").object, position, [1, 0, 0, 0], axes=True)
+    frame = Wireframe(scene("block").object, Pose(np.eye(3), np.array(position)), axes=True)
     images = np.zeros((3, 200, 200, 3), np.uint8)
-    assert np.shape(draw_triplet(images, [frame], K, T, 2)) == (3, 400, 400, 3)
+    assert np.shape(draw_triplet(images, [frame], CAMERAS, 2)) == (3, 400, 400, 3)
 
 
 @pytest.mark.parametrize("centre", [(100, 90), (3, 199), (-50, 400)])
 def test_a_crop_shows_the_same_points(centre: tuple[float, float]) -> None:
     image = np.arange(200 * 200 * 3, dtype=np.uint32).reshape(200, 200, 3).astype(np.uint8)
-    cropped, matrix = crop(image, K[0], centre, 80)
+    camera = CAMERAS.at(0)
+    cropped, after_it = crop(image, camera, centre, 80)
     assert cropped.shape == (80, 80, 3)
-    before, after = (project(POSITION[None], k, T[0])[0] for k in (K[0], matrix))
+    before, after = (project(POSITION[None], each)[0] for each in (camera, after_it))
     left, top = np.rint(before - after).astype(int)
     np.testing.assert_allclose(before - after, [left, top])
     np.testing.assert_array_equal(cropped, image[top : top + 80, left : left + 80])
@@ -173,10 +176,8 @@ def test_a_dataset_sheet_shows_the_labelled_pose(tmp_path: Path) -> None:
     plain, drawn = (np.asarray(dataset_sheet(dataset, [0, 2], wireframes=on)) for on in (False, True))
     for number in (0, 2):
         sample = dataset[number]
-        frame = Wireframe(
-            dataset.object, sample["object_position"], sample["object_quaternion"], LABEL_COLOR, axes=True
-        )
-        overlaid = draw_triplet(sample["images"], [frame], sample["camera_intrinsics"], sample["camera_extrinsics"])
+        frame = Wireframe(dataset.object, Pose.from_columns(sample, "object"), LABEL_COLOR, axes=True)
+        overlaid = draw_triplet(sample["images"], [frame], Cameras.from_label(sample))
         for camera in range(3):
             assert contains(plain, sample["images"][camera])
             assert contains(drawn, overlaid[camera])

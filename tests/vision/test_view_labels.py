@@ -16,7 +16,7 @@ from eval.scoring.samples import VISIBILITY, describe_samples
 from tests.datasets import RENDERER, make_images, make_label, write_dataset, write_manifest
 from tests.scenes import rig, scene
 from vision.errors import DactylError
-from vision.geometry.cameras import project
+from vision.geometry.cameras import Cameras, project
 from vision.geometry.rotations import matrix_from_quaternion
 from vision.storage.datasets import TripletDataset
 from vision.storage.manifest import DatasetFolder
@@ -33,7 +33,7 @@ def make_labelled(index: int) -> tuple[dict[str, Any], np.ndarray]:
     """A label with ``VIEW_LABEL``, and its masks: a rectangle for each camera, none for the second."""
     label = make_label(index, SIZE)
     corners = scene("block").object.keypoints @ matrix_from_quaternion(label["object_quaternion"]).T
-    keypoints_2d = project(corners + label["object_position"], label["camera_intrinsics"], label["camera_extrinsics"])
+    keypoints_2d = project(corners + label["object_position"], Cameras.from_label(label))
     masks, boxes = np.zeros((3, SIZE, SIZE), dtype=bool), np.zeros((3, 4))
     for camera in (0, 2):
         left, top = 5 + index, 7 + camera

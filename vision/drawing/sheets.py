@@ -13,6 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 from vision.drawing.wireframes import LABEL_COLOR, Wireframe, draw_triplet
 from vision.extras import optional
 from vision.fonts import font_file
+from vision.geometry.cameras import Cameras
+from vision.geometry.poses import Pose
 from vision.io.files import atomic_write
 from vision.io.store import Location
 from vision.storage.datasets import TripletDataset
@@ -90,12 +92,11 @@ def dataset_sheet(
     tiles = []
     for number in numbers:
         sample = dataset[number]
-        pose = Wireframe(dataset.object, sample["object_position"], sample["object_quaternion"], LABEL_COLOR, axes=True)
+        pose = Wireframe(dataset.object, Pose.from_columns(sample, "object"), LABEL_COLOR, axes=True)
         images = draw_triplet(
             dataset.rig.without_padding(sample["images"]),
             [pose] if wireframes else [],
-            sample["camera_intrinsics"],
-            sample["camera_extrinsics"],
+            Cameras.from_label(sample),
             scale,
         )
         tiles.append(Tile(images, f"sample {sample['index']} · {sample['augmentation']}"))

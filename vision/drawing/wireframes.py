@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image, ImageColor, ImageDraw
 
-from vision.geometry.cameras import camera_centres, project
-from vision.geometry.rotations import FloatArray, matrix_from_quaternion
+from vision.geometry.cameras import Cameras, Pinhole, camera_centres, project
+from vision.geometry.poses import Pose
+from vision.geometry.rotations import FloatArray
 from vision.scene.objects import PoseObject
 
 TRUE_COLOR = "#39e75f"
@@ -33,29 +34,24 @@ class Wireframe:
 
     Attributes:
         object: object whose edges are drawn.
-        position: object centre in metres, world frame, (3,).
-        quaternion: object to world, w x y z, (4,).
+        pose: of the object in the world; one, of arrays.
         color: as Pillow names colours, for example ``#39e75f``.
         axes: whether to draw the object's x, y and z axes too, red, green and blue.
     """
 
     object: PoseObject
-    position: ArrayLike
-    quaternion: ArrayLike
+    pose: Pose
     color: str = TRUE_COLOR
     axes: bool = False
 
 
-def draw_wireframes(
-    image: np.ndarray, wireframes: Sequence[Wireframe], matrix: ArrayLike, transform: ArrayLike, scale: int = 1
-) -> np.ndarray:
+def draw_wireframes(image: np.ndarray, wireframes: Sequence[Wireframe], camera: Pinhole, scale: int = 1) -> np.ndarray:
     """Draw wireframes over an enlarged image.
 
     Args:
         image: (H, W, 3) uint8.
         wireframes: later ones lie on top.
-        matrix: the camera's K (3, 3) in pixels of ``image``.
-        transform: the camera's T (4, 4), world to camera.
+        camera: the camera that took the image.
         scale: enlargement of the image; lines do not get thicker.
 
     Returns:
@@ -63,56 +59,54 @@ def draw_wireframes(
     """
     height, width = image.shape[:2]
     picture = Image.fromarray(image).resize((width * scale, height * scale), Image.Resampling.BICUBIC)
-    enlarged = np.diag([scale, scale, 1.0]) @ np.asarray(matrix, dtype=np.float64)
+    enlarged = Cameras(np.diag([scale, scale, 1.0]) @ camera.intrinsics, camera.extrinsics)
     for wireframe in wireframes:
-        _draw_wireframe(picture, wireframe, enlarged, np.asarray(transform, dtype=np.float64))
+        _draw_wireframe(picture, wireframe, enlarged)
     return np.asarray(picture)
 
 
 def draw_triplet(
     images: Sequence[np.ndarray],
     wireframes: Sequence[Wireframe],
-    matrices: ArrayLike,
-    transforms: ArrayLike,
+    cameras: Cameras,
     scale: int = 1,
 ) -> list[np.ndarray]:
-    """Call :func:`draw_wireframes` for all cameras: C images, each of its own size, with K (C, 3, 3) and T (C, 4,
-    4)."""
-    cameras = zip(images, np.asarray(matrices), np.asarray(transforms), strict=True)
-    return [draw_wireframes(image, wireframes, K, T, scale) for image, K, T in cameras]
+    """Call :func:`draw_wireframes` for all C cameras and their images, each of its own size."""
+    views = zip(images, cameras.intrinsics, cameras.extrinsics, strict=True)
+    return [draw_wireframes(image, wireframes, Cameras(K, T), scale) for image, K, T in views]
 
 
-def crop(image: np.ndarray, matrix: ArrayLike, centre: ArrayLike, size: int) -> tuple[np.ndarray, FloatArray]:
-    """Return the (size, size, 3) crop of an image around pixel ``centre`` (2,), moved inside the image, and its K."""
+def crop(image: np.ndarray, camera: Cameras, centre: ArrayLike, size: int) -> tuple[np.ndarray, Cameras]:
+    """Return the (size, size, 3) crop of a camera's image around pixel ``centre`` (2,), moved inside the image, and the
+    camera that would have taken it."""
     limit = np.array([image.shape[1] - size, image.shape[0] - size])
     left, top = np.clip(np.rint(np.asarray(centre) - size / 2), 0, limit).astype(int)
     shift = np.array([[1.0, 0.0, -left], [0.0, 1.0, -top], [0.0, 0.0, 1.0]])
-    return image[top : top + size, left : left + size], shift @ np.asarray(matrix, dtype=np.float64)
+    return image[top : top + size, left : left + size], Cameras(shift @ camera.intrinsics, camera.extrinsics)
 
 
-def visible_edges(target: PoseObject, position: ArrayLike, quaternion: ArrayLike, transform: ArrayLike) -> np.ndarray:
+def visible_edges(target: PoseObject, pose: Pose, camera: Pinhole) -> np.ndarray:
     """Return which of the object's edges a camera sees, (E,) bool: those of a face that faces it. Occlusion by other
     parts of a non-convex body is ignored."""
-    rotation = matrix_from_quaternion(quaternion)
-    from_object = camera_centres(transform) - np.asarray(position, dtype=np.float64)
-    eye = rotation.T @ from_object  # the camera in the object's frame
+    eye = pose.rotation.T @ (camera_centres(camera.extrinsics) - pose.position)  # the camera in the object's frame
     towards = eye - target.edges[:, :1]  # (E, 1, 3)
     return np.asarray(((target.edge_normals * towards).sum(axis=-1) > 0).any(axis=1))
 
 
-def _draw_wireframe(picture: Image.Image, wireframe: Wireframe, matrix: FloatArray, transform: FloatArray) -> None:
-    target = wireframe.object
-    rotation = matrix_from_quaternion(wireframe.quaternion)
-    position = np.asarray(wireframe.position, dtype=np.float64)
-    lines = project(target.edges.reshape(-1, 3) @ rotation.T + position, matrix, transform).reshape(-1, 2, 2)
-    seen = visible_edges(target, position, wireframe.quaternion, transform)
+def projected_edges(target: PoseObject, pose: Pose, camera: Pinhole) -> FloatArray:
+    """Return both ends of the object's edges in a camera's image, (E, 2, 2) pixels; NaN behind the camera."""
+    return project(pose.transform(target.edges.reshape(-1, 3)), camera).reshape(-1, 2, 2)
+
+
+def _draw_wireframe(picture: Image.Image, wireframe: Wireframe, camera: Cameras) -> None:
+    target, pose = wireframe.object, wireframe.pose
+    lines, seen = projected_edges(target, pose, camera), visible_edges(target, pose, camera)
     unit = max(1.0, picture.height / 300)  # a line's width in pixels, so that large images have thicker lines
     _draw_lines(picture, lines[~seen], wireframe.color, 0.8 * unit, 0.55)
     _draw_lines(picture, lines[seen], "black", 3.2 * unit, 0.45)
     _draw_lines(picture, lines[seen], wireframe.color, 1.6 * unit, 1.0)
     if wireframe.axes:
-        ends = position + 0.6 * target.diameter * rotation.T
-        tips = project(np.concatenate([position[None], ends]), matrix, transform)
+        tips = project(pose.transform(0.6 * target.diameter * np.concatenate([np.zeros((1, 3)), np.eye(3)])), camera)
         for tip, color in zip(tips[1:], AXIS_COLORS, strict=True):
             _draw_lines(picture, np.stack([tips[0], tip])[None], color, 1.6 * unit, 0.9)
 

@@ -12,8 +12,8 @@ confined to ``datagen.sim.cameras``.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,6 +22,18 @@ from vision.geometry.rotations import FloatArray, rigid_transform
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+class Pinhole(Protocol):
+    """One camera or several that points can be projected by: :class:`Cameras`, or the camera of a rig."""
+
+    @property
+    def intrinsics(self) -> Any:
+        """OpenCV K (..., 3, 3), pixels."""
+
+    @property
+    def extrinsics(self) -> Any:
+        """World to camera (..., 4, 4), metres."""
 
 
 class Cameras(NamedTuple):
@@ -56,6 +68,11 @@ class Cameras(NamedTuple):
         """Return the same cameras in another frame, whose coordinates the rigid ``motion`` (4, 4) takes to those of the
         present world."""
         return self._replace(extrinsics=self.extrinsics @ motion)
+
+    @classmethod
+    def from_label(cls, label: Mapping[str, Any]) -> Cameras:
+        """Return the cameras of a label, a sample or a batch of them (``vision.storage.schema``)."""
+        return cls(label["camera_intrinsics"], label["camera_extrinsics"])
 
     @classmethod
     def stacked(cls, parts: Sequence[Cameras]) -> Cameras:
@@ -152,14 +169,14 @@ def displace(extrinsics: ArrayLike, rotation: ArrayLike, shift: ArrayLike) -> Fl
     return rigid_transform(camera_from_world, -np.einsum("...ij,...j->...i", camera_from_world, centre))
 
 
-def project(points: ArrayLike, matrix: ArrayLike, transform: ArrayLike) -> FloatArray:
-    """Project world points (..., N, 3) by cameras K (..., 3, 3) and T (..., 4, 4) to pixels (..., N, 2).
+def project(points: ArrayLike, cameras: Pinhole) -> FloatArray:
+    """Project world points (..., N, 3) by cameras (...) to pixels (..., N, 2).
 
     Leading dimensions broadcast. A point in the camera's plane or behind it projects to NaN.
     """
     points = np.asarray(points, dtype=np.float64)
-    matrix = np.asarray(matrix, dtype=np.float64)
-    transform = np.asarray(transform, dtype=np.float64)
+    matrix = np.asarray(cameras.intrinsics, dtype=np.float64)
+    transform = np.asarray(cameras.extrinsics, dtype=np.float64)
     in_camera = points @ np.swapaxes(transform[..., :3, :3], -1, -2) + transform[..., None, :3, 3]
     homogeneous = in_camera @ np.swapaxes(matrix, -1, -2)
     depth = np.where(in_camera[..., 2:] > 0, homogeneous[..., 2:], math.nan)
@@ -167,9 +184,10 @@ def project(points: ArrayLike, matrix: ArrayLike, transform: ArrayLike) -> Float
     return pixels
 
 
-def project_torch(points: Tensor, matrix: Tensor, transform: Tensor, min_depth: float = 1e-3) -> Tensor:
+def project_torch(points: Tensor, cameras: Cameras, min_depth: float = 1e-3) -> Tensor:
     """Project tensors as :func:`project` does, differentiably; depth is clamped to ``min_depth`` metres instead of
     NaN."""
+    transform = cameras.extrinsics
     in_camera = points @ transform[..., :3, :3].mT + transform[..., None, :3, 3]
-    homogeneous = in_camera @ matrix.mT
+    homogeneous: Tensor = in_camera @ cameras.intrinsics.mT
     return homogeneous[..., :2] / homogeneous[..., 2:].clamp_min(min_depth)

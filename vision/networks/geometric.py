@@ -12,14 +12,13 @@ from torch import Tensor, nn
 
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras, project_torch
-from vision.geometry.rotations import quaternion_to_matrix
 from vision.medians import lower_median
 from vision.networks.confidence import CONFIDENT_ANGLE, fit_deviation, honest_deviation, probability_within
 from vision.networks.geometric_output import GeometricOutput
 from vision.networks.losses import LossConfig, laplace_loss, surface_loss, symmetric_laplace_loss
 from vision.networks.model_config import ModelConfig
 from vision.networks.point_network import PointNetwork
-from vision.networks.pose_model import TrainingAugment
+from vision.networks.pose_model import TrainingAugment, true_cameras, true_pose
 from vision.networks.prediction import PosePrediction
 from vision.networks.surface import SurfaceTargets
 from vision.networks.validation import COLUMNS
@@ -113,7 +112,7 @@ class GeometricModel(PointNetwork):
             height = self._image_heights(self.position_mean.device)
             height = height if len(height) == corners.pixels.shape[1] else height.max()
             bundle = solve_bundle(self._subject, corners, seen, cameras._replace(height=height))
-            solution, cameras = bundle.pose, bundle.cameras
+            solution, cameras = bundle.object, bundle.cameras
         else:
             solution = solve_pose(
                 self.keypoints, corners, cameras, self.position_mean, self.config.iterations, self.permutations
@@ -125,8 +124,8 @@ class GeometricModel(PointNetwork):
         # Of a ball no rotation shows, which tells nothing of the position's errors.
         factor = torch.where(deviation > 0, honest / deviation.clamp_min(1e-6), 1.0)
         covariance = solution.covariance * factor.square()[:, None, None]
-        views = compare_views(self.keypoints, corners, cameras, solution.rotation, solution.position, self.permutations)
-        return PosePrediction(solution.position, solution.rotation, confidence, deviation, covariance, views)
+        views = compare_views(self.keypoints, corners, cameras, solution.pose, self.permutations)
+        return PosePrediction(solution.pose, confidence, deviation, covariance, views)
 
     def observe(self, images: Tensor) -> tuple[PointObservations, PointObservations]:
         if not self.finds_cameras:
@@ -196,14 +195,11 @@ class GeometricModel(PointNetwork):
         return config.surface > 0 and not len(self.object.symmetries.axes)
 
     def losses(self, batch: Mapping[str, Tensor], augment: TrainingAugment, config: LossConfig) -> Tensor:
-        images, position = batch["images"], batch["object_position"]
-        rotation = quaternion_to_matrix(batch["object_quaternion"])
-        cameras = Cameras(batch["camera_intrinsics"], batch["camera_extrinsics"])
+        images, pose = batch["images"], true_pose(batch)
+        cameras = true_cameras(batch)
         with torch.autocast(images.device.type, enabled=False):
-            corners = self.keypoints.float() @ rotation.mT + position[:, None]
-            targets = project_torch(
-                torch.cat([corners, position[:, None]], dim=1)[:, None], cameras.intrinsics, cameras.extrinsics
-            )
+            corners = torch.cat([pose.transform(self.keypoints.float()), pose.position[:, None]], dim=1)
+            targets = project_torch(corners[:, None], cameras)
         windows, scenes, window = None, None, self.config.window
         if window is not None:
             windows = augment.windows(targets[:, :, -1], self.sides(images.shape[:2]), window.size)
@@ -222,7 +218,7 @@ class GeometricModel(PointNetwork):
             with torch.autocast(images.device.type, enabled=False):
                 casting = self._surface_targets.to(images.device)
                 size, cells = self.input_size, output.surface.shape[-2:]
-                points, hit = casting(output.windows, size, cells, cameras, position, rotation)
+                points, hit = casting(output.windows, size, cells, cameras, pose)
                 if alike is not None:  # the points of the symmetric pose that the image matched
                     inverse = torch.linalg.inv(self.motions)[alike]
                     points = points @ inverse[..., :3, :3].mT + inverse[..., None, :3, 3] / casting.radius
@@ -242,7 +238,7 @@ class GeometricModel(PointNetwork):
         assert hand.landmarks is not None
         with torch.autocast(batch["joint_position"].device.type, enabled=False):
             points, _ = locate_landmarks(hand.landmarks, batch["joint_position"][:, list(hand.landmark_joints)])
-            return project_torch(points[:, None], batch["camera_intrinsics"], batch["camera_extrinsics"])
+            return project_torch(points[:, None], Cameras.from_label(batch))
 
     def validation_poses(self, images: Tensor, true: Cameras, nominal: Cameras) -> list[PosePrediction]:
         output = self(images)

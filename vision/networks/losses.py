@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from vision.bounds import not_negative
+from vision.geometry.poses import Pose
 from vision.geometry.rotations import geodesic_distance_torch, matrix_to_quaternion, matrix_to_six_d
 from vision.networks.heads import ROTATION_DEVIATION, PointOutput, RotationFormat, rotation_from_values
 
@@ -42,26 +43,23 @@ class LossConfig:
         not_negative(self, "surface", "landmarks")
 
 
-def regression_loss(
-    values: Tensor, position: Tensor, rotation: Tensor, format: RotationFormat, kind: Literal["mse", "geodesic"]
-) -> Tensor:
+def regression_loss(values: Tensor, true: Pose, format: RotationFormat, kind: Literal["mse", "geodesic"]) -> Tensor:
     """Return the loss of every sample, (B,).
 
     Args:
         values: (B, 3 + 4 or 6), the network's normalised output.
-        position: (B, 3) normalised true position.
-        rotation: (B, 3, 3) true rotation.
+        true: the B true poses, their positions normalised like the output.
         format: format of the rotation values.
         kind: how the rotation is compared.
     """
-    shift = (values[:, :3] - position).square()
+    shift: Tensor = (values[:, :3] - true.position).square()
     if kind == "geodesic":
         found, _ = rotation_from_values(values[:, 3:], format)
-        return shift.mean(dim=1) + geodesic_distance_torch(found.to(rotation.dtype), rotation)
+        return shift.mean(dim=1) + geodesic_distance_torch(found.to(true.rotation.dtype), true.rotation)
     if format == "six_d":
-        turn = (values[:, 3:] - matrix_to_six_d(rotation) / ROTATION_DEVIATION[format]).square()
+        turn = (values[:, 3:] - matrix_to_six_d(true.rotation) / ROTATION_DEVIATION[format]).square()
     else:
-        turn = nearest_quaternion_error(values[:, 3:], matrix_to_quaternion(rotation) / ROTATION_DEVIATION[format])
+        turn = nearest_quaternion_error(values[:, 3:], matrix_to_quaternion(true.rotation) / ROTATION_DEVIATION[format])
     return torch.cat([shift, turn], dim=1).mean(dim=1)
 
 
@@ -93,20 +91,18 @@ def symmetric_laplace_loss(found: PointOutput, target: Tensor, permutations: Ten
     return least.values.mean(dim=1), least.indices
 
 
-def nearest_symmetric_target(
-    found: Tensor, rotation: Tensor, position: Tensor, motions: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return the pose whose rotation is nearest to the found one, among those that look like the true one.
+def nearest_symmetric_target(found: Tensor, true: Pose, motions: Tensor) -> Pose:
+    """Return the poses whose rotations are nearest to the found ones, among those that look like the true ones.
 
     Args:
         found: (B, 3, 3).
-        rotation: (B, 3, 3) and ``position``: (B, 3) of the truth.
+        true: the B true poses.
         motions: (N, 4, 4) motions that leave the object's appearance unchanged, object frame.
     """
-    alike = rotation[:, None] @ motions[:, :3, :3]
+    alike = true.rotation[:, None] @ motions[:, :3, :3]
     best = (alike * found.detach()[:, None]).sum(dim=(-2, -1)).argmax(dim=1)  # the trace falls with the angle
     each = torch.arange(len(best), device=best.device)
-    return alike[each, best], position + (rotation @ motions[best, :3, 3:]).squeeze(-1)
+    return Pose(alike[each, best], true.position + (true.rotation @ motions[best, :3, 3:]).squeeze(-1))
 
 
 def _laplace(found: PointOutput, target: Tensor) -> Tensor:

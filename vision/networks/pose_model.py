@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from vision.bounds import changed_keys
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras
+from vision.geometry.poses import Pose
+from vision.geometry.rotations import quaternion_to_matrix
 from vision.networks.losses import LossConfig
 from vision.networks.model_config import ModelConfig
 from vision.networks.prediction import PosePrediction
@@ -186,8 +188,8 @@ class PoseModel(nn.Module, ABC):
 
     def validate(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Return the columns of a held-out batch, (B, F), that :meth:`validation_metrics` needs."""
-        poses = self.validation_poses(batch["images"], _cameras(batch), self.nominal_cameras(batch["images"]))
-        return pose_columns(self.object, poses, batch["object_position"], batch["object_quaternion"])
+        poses = self.validation_poses(batch["images"], true_cameras(batch), self.nominal_cameras(batch["images"]))
+        return pose_columns(self.object, poses, true_pose(batch))
 
     def validation_poses(self, images: Tensor, true: Cameras, nominal: Cameras) -> list[PosePrediction]:
         """Return predictions with true cameras and, with ``two_protocols``, with nominal ones."""
@@ -225,8 +227,14 @@ class PoseModel(nn.Module, ABC):
         return images.flatten(0, 1)
 
 
-def _cameras(batch: Mapping[str, Tensor]) -> Cameras:
+def true_cameras(batch: Mapping[str, Tensor]) -> Cameras:
+    """Return the true cameras of a batch (``train.batches``)."""
     return Cameras(batch["camera_intrinsics"], batch["camera_extrinsics"])
+
+
+def true_pose(batch: Mapping[str, Tensor]) -> Pose:
+    """Return the object's true poses of a batch (``train.batches``)."""
+    return Pose(quaternion_to_matrix(batch["object_quaternion"]), batch["object_position"])
 
 
 def normalize(images: Tensor) -> Tensor:

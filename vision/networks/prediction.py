@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from vision.geometry.poses import Pose
 from vision.solvers.views import ViewAgreement
 
 
@@ -14,8 +15,7 @@ class PosePrediction:
     """Poses of the object in the world.
 
     Attributes:
-        position: (B, 3) float64, metres.
-        rotation: (B, 3, 3) float64, object to world.
+        pose: B poses, float64.
         confidence: (B,) float64 in [0, 1]. Geometric: the probability that the rotation error is below
             ``CONFIDENT_ANGLE``. Regression: the length of the predicted rotation values, which is short if several
             rotations are possible (meaningless after training with the geodesic loss).
@@ -26,8 +26,7 @@ class PosePrediction:
         views: agreement of each camera's view with the pose, and the cameras as estimated; None from a regression.
     """
 
-    position: Tensor
-    rotation: Tensor
+    pose: Pose
     confidence: Tensor
     deviation: Tensor | None = None
     covariance: Tensor | None = None

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from vision.geometry.cameras import Cameras
-from vision.geometry.rotations import quaternion_to_matrix
+from vision.geometry.poses import Pose
 from vision.networks.backbones import build_backbone
 from vision.networks.heads import RegressionHead, RegressionOutput, rotation_from_values
 from vision.networks.losses import LossConfig, nearest_symmetric_target, regression_loss
 from vision.networks.model_config import ModelConfig
-from vision.networks.pose_model import Augment, PoseModel, TrainingAugment, preprocess, resize
+from vision.networks.pose_model import Augment, PoseModel, TrainingAugment, preprocess, resize, true_cameras, true_pose
 from vision.networks.prediction import PosePrediction
 from vision.scene.scene import Scene
 
@@ -92,25 +92,25 @@ class RegressionModel(PoseModel):
         del cameras, nominal
         values = output.values.double()
         rotation, length = rotation_from_values(values[:, 3:], self.config.rotation)
-        return PosePrediction(
-            values[:, :3] * self.position_deviation + self.position_mean, rotation, length.clamp(0.0, 1.0)
-        )
+        return PosePrediction(Pose(rotation, self._position(values)), length.clamp(0.0, 1.0))
 
     def losses(self, batch: Mapping[str, Tensor], augment: TrainingAugment, config: LossConfig) -> Tensor:
-        images, position = batch["images"], batch["object_position"]
-        rotation = quaternion_to_matrix(batch["object_quaternion"])
+        images, pose = batch["images"], true_pose(batch)
         features = None
         if self.config.camera_input:  # cameras of half of the samples, so that one network learns both protocols
             known = augment.cameras_known(len(images))
-            features = known * self.camera_features(Cameras(batch["camera_intrinsics"], batch["camera_extrinsics"]))
+            features = known * self.camera_features(true_cameras(batch))
         values, form = self(images, augment, features).values, self.config.rotation
         if not self.object.symmetries.trivial:
             found, _ = rotation_from_values(values[:, 3:].detach(), form)
-            rotation, position = nearest_symmetric_target(found.to(rotation.dtype), rotation, position, self.motions)
-        target = (position - self.position_mean) / self.position_deviation
-        return regression_loss(values, target, rotation, form, config.rotation)
+            pose = nearest_symmetric_target(found.to(pose.rotation.dtype), pose, self.motions)
+        normalized = (pose.position - self.position_mean) / self.position_deviation
+        return regression_loss(values, pose._replace(position=normalized), form, config.rotation)
 
     def exported(self, output: RegressionOutput) -> dict[str, Tensor]:
         rotation, _ = rotation_from_values(output.values[:, 3:], self.config.rotation)
-        position = output.values[:, :3] * self.position_deviation + self.position_mean
-        return {"position": position, "rotation": rotation}
+        return {"position": self._position(output.values), "rotation": rotation}
+
+    def _position(self, values: Tensor) -> Tensor:
+        """Return the positions (B, 3) in metres that the network's normalised output stands for."""
+        return values[:, :3] * self.position_deviation + self.position_mean

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from vision.geometry.cameras import Cameras, camera_centres_torch
+from vision.geometry.poses import Pose
 from vision.geometry.rotations import FloatArray
 from vision.networks.heads import cell_centres
 from vision.networks.windows import to_image
@@ -39,22 +40,24 @@ class SurfaceTargets(nn.Module):
         self.register_buffer("triangles", triangles, persistent=False)
 
     def forward(
-        self, windows: Tensor, side: int, cells: Sequence[int], cameras: Cameras, position: Tensor, rotation: Tensor
+        self, windows: Tensor, side: int, cells: Sequence[int], cameras: Cameras, pose: Pose
     ) -> tuple[Tensor, Tensor]:
         """Return surface points (B, C, h * w, 3) in radii, object frame, and which cells (B, C, h * w) see the object.
 
         Args:
             windows: (B, C, 2, 3), of ``side`` pixels.
             cells: height and width of the map over each window.
-            position: (B, 3) metres, world.
-            rotation: (B, 3, 3), object to world.
+            cameras: K (B, C, 3, 3) and T (B, C, 4, 4).
+            pose: of the object, B of them.
         """
         centres = (cell_centres(cells, windows.device) + 1) * (side / 2)
         pixels = to_image(windows, centres.expand(*windows.shape[:2], -1, -1))
         homogeneous = torch.cat([pixels, torch.ones_like(pixels[..., :1])], dim=-1)
         in_camera = torch.linalg.solve(cameras.intrinsics, homogeneous.mT).mT
-        direction = in_camera @ cameras.extrinsics[..., :3, :3] @ rotation[:, None]  # object frame, (B, C, cells, 3)
-        origin = (camera_centres_torch(cameras.extrinsics) - position[:, None]) @ rotation  # (B, C, 3)
+        direction = (
+            in_camera @ cameras.extrinsics[..., :3, :3] @ pose.rotation[:, None]
+        )  # object frame, (B, C, cells, 3)
+        origin = (camera_centres_torch(cameras.extrinsics) - pose.position[:, None]) @ pose.rotation  # (B, C, 3)
         nearest = self._nearest(origin.flatten(0, 1), direction.flatten(0, 1)).unflatten(0, windows.shape[:2])
         hit = torch.isfinite(nearest)
         points = origin[:, :, None] + torch.where(hit, nearest, 0.0)[..., None] * direction

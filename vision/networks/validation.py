@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from vision.geometry.rotations import geodesic_distance_torch, quaternion_to_matrix
+from vision.geometry.poses import Pose
+from vision.geometry.rotations import geodesic_distance_torch
 from vision.medians import median
 from vision.networks.prediction import PosePrediction
 from vision.scene.objects import PoseObject
@@ -18,23 +19,26 @@ COLUMNS = 4
 _PROTOCOLS = ("", "nominal_")
 
 
-def pose_columns(target: PoseObject, poses: Sequence[PosePrediction], position: Tensor, quaternion: Tensor) -> Tensor:
+def pose_columns(target: PoseObject, predictions: Sequence[PosePrediction], true: Pose) -> Tensor:
     """Return columns (B, 4 P) for each sample and protocol: errors of rotation (radians) and position (metres), the
     model's expected deviation, and the spread of its views in pixels (0 without them).
 
     Args:
         target: the object; errors ignore its symmetries.
-        poses: B predictions under each of P protocols.
-        position, quaternion: (B, 3) and (B, 4), the truth.
+        predictions: of B poses, under each of P protocols.
+        true: the B poses.
     """
-    truth, columns = quaternion_to_matrix(quaternion.double()), []
-    centre = torch.tensor(target.symmetries.centre, device=position.device)  # the point that no symmetry moves
-    for pose in poses:
-        turn = _rotation_error(target.symmetries, truth, pose.rotation)
-        shift = torch.linalg.vector_norm(pose.position - position + (pose.rotation - truth) @ centre, dim=-1)
+    true, columns = true.double(), []
+    centre = torch.tensor(target.symmetries.centre, device=true.position.device)  # the point that no symmetry moves
+    for found in predictions:
+        pose = found.pose
+        turn = _rotation_error(target.symmetries, true.rotation, pose.rotation)
+        shift = torch.linalg.vector_norm(
+            pose.position - true.position + (pose.rotation - true.rotation) @ centre, dim=-1
+        )
         nothing = torch.zeros_like(turn)
-        columns += [turn, shift, nothing if pose.deviation is None else pose.deviation]
-        columns += [nothing if pose.views is None else pose.views.spread]
+        columns += [turn, shift, nothing if found.deviation is None else found.deviation]
+        columns += [nothing if found.views is None else found.views.spread]
     return torch.stack(columns, dim=-1)
 
 

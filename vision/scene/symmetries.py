@@ -9,7 +9,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from vision.geometry.rotations import FloatArray, geodesic_distance, is_rotation, rotate
+from vision.geometry.poses import Pose
+from vision.geometry.rotations import FloatArray, geodesic_distance, is_rotation
 from vision.scene.plain import ArrayOf, Plain, Vectors
 
 _SAME_POINT = 1e-4  # of the points' extent
@@ -127,16 +128,14 @@ def least_turn(symmetries: Symmetries, present: Rotation, wanted: Rotation) -> R
     return Rotation.from_quat(np.stack([each.as_quat() for each in found])[nearest, np.arange(len(nearest))])
 
 
-def nearest_alike(
-    symmetries: Symmetries, reference: Rotation, position: FloatArray, rotation: Rotation
-) -> tuple[FloatArray, Rotation]:
-    """Return the poses, among those that look like given ones, with the smallest rotation from a reference: positions
-    (N, 3) and rotations (N).
+def nearest_alike(symmetries: Symmetries, reference: Rotation, pose: Pose) -> Pose:
+    """Return the poses, among those that look like given ones, with the smallest rotation from a reference.
 
     Args:
         symmetries: of the object.
         reference: orientations, object to world, N.
-        position, rotation: of the given poses, (N, 3) metres and N.
+        pose: the N given poses.
     """
-    alike = least_turn(symmetries, reference, rotation) * reference
-    return position + rotate(rotation, symmetries.centre) - rotate(alike, symmetries.centre), alike
+    turn = least_turn(symmetries, reference, Rotation.from_matrix(pose.rotation))
+    alike = (turn * reference).as_matrix()
+    return Pose(alike, pose.position + (pose.rotation - alike) @ symmetries.centre)

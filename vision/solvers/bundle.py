@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from vision.geometry.cameras import Cameras
+from vision.geometry.poses import Pose
 from vision.hardware import one_thread
 from vision.solvers.bundle_problem import Problem, State
 from vision.solvers.given import CameraPrior, PointObservations, Subject, WeightedPixels
@@ -39,7 +40,7 @@ _LEAST_SHOWN = 0.25  # of the promised variance: a few residuals that happen to 
 class BundleSolution:
     """The object's pose, the cameras as estimated, and the wrist's angles (B, P) in radians."""
 
-    pose: PoseSolution
+    object: PoseSolution
     cameras: Cameras
     angles: Tensor
 
@@ -70,21 +71,18 @@ def solve_pose(
     with one_thread():
         if permutations is not None:
             seen = agree(points, seen, cameras, anchor, permutations)
-        rotation, position = initial_pose(points, seen, cameras, anchor)
         problem = Problem(points, seen, cameras)
-        state = problem.start()._replace(rotation=rotation, position=position)
+        state = problem.start()._replace(pose=initial_pose(points, seen, cameras, anchor))
         return _solution(problem, *_minimize_from_both_sides(problem, state, seen.weight, iterations))
 
 
-def refine(
-    points: Tensor, seen: WeightedPixels, cameras: Cameras, rotation: Tensor, position: Tensor, iterations: int
-) -> PoseSolution:
-    """Find the pose of least robust (Cauchy) reprojection error near ``rotation`` (B, 3, 3) and ``position`` (B, 3).
+def refine(points: Tensor, seen: WeightedPixels, cameras: Cameras, start: Pose, iterations: int) -> PoseSolution:
+    """Find the poses of least robust (Cauchy) reprojection error near the B of ``start``.
 
     Float64, otherwise as in :func:`solve_pose`.
     """
     problem = Problem(points, seen, cameras)
-    state = problem.start()._replace(rotation=rotation, position=position)
+    state = problem.start()._replace(pose=start)
     return _solution(problem, *_minimize(problem, state, seen.weight, iterations))
 
 
@@ -113,8 +111,7 @@ def solve_bundle(
             pairs = zip(found, both, strict=True)
             both = WeightedPixels(*(torch.cat([renamed, whole[:, :, count:]], dim=2) for renamed, whole in pairs))
             problem = Problem(points, both, nominal, precision, landmarks)
-        rotation, position = initial_pose(points, both.first(count), problem.cameras(state), anchor)
-        state = state._replace(rotation=rotation, position=position)
+        state = state._replace(pose=initial_pose(points, both.first(count), problem.cameras(state), anchor))
         state, cost = _minimize_from_both_sides(problem, state, both.weight, iterations)
         return BundleSolution(_solution(problem, state, cost), problem.cameras(state), state.angles)
 
@@ -126,15 +123,15 @@ def _minimize_from_both_sides(problem: Problem, state: State, weight: Tensor, it
     if (line := line_through(problem.points)) is None:
         return state, cost
     of_object, cameras = weight[:, :, : len(problem.points)], problem.cameras(state)
-    turned = mirrored(line, of_object, cameras, state.rotation, state.position)
-    other, other_cost = _minimize(problem, state._replace(rotation=turned), weight, iterations)
+    turned = state._replace(pose=mirrored(line, of_object, cameras, state.pose))
+    other, other_cost = _minimize(problem, turned, weight, iterations)
     better = other_cost < cost
     return _chosen(better, other, state), torch.where(better, other_cost, cost)
 
 
 def _minimize(problem: Problem, state: State, weight: Tensor, iterations: int) -> tuple[State, Tensor]:
     """Return the state of lowest cost near ``state``, and that cost (B,)."""
-    damping = torch.full_like(state.position[:, 0], 1e-3)
+    damping = torch.full_like(state.pose.position[:, 0], 1e-3)
     view = problem.linearize(state)
     cost = problem.cost(state, view, weight)
     for _ in range(iterations):
@@ -162,10 +159,13 @@ def _solution(problem: Problem, state: State, cost: Tensor) -> PoseSolution:
     # right if all scales are wrong by the same factor, confidences of the block were up to 21 points off instead of 17.
     shown = 2.0 * cost / (problem.seen.weight > 0).sum(dim=(1, 2)).clamp_min(1)
     factor = shown.clamp_min(_LEAST_SHOWN).sqrt()
-    return PoseSolution(state.position, state.rotation, problem.covariance(state) * factor[:, None, None])
+    return PoseSolution(state.pose, problem.covariance(state) * factor[:, None, None])
 
 
 def _chosen(flags: Tensor, new: State, old: State) -> State:
     """Return the new state where the flags (B,) are set, else the old one."""
-    parts = zip(new, old, strict=True)
-    return State(*(torch.where(flags.view(-1, *[1] * (then.ndim - 1)), now, then) for now, then in parts))
+
+    def chosen(now: Tensor, then: Tensor) -> Tensor:
+        return torch.where(flags.view(-1, *[1] * (then.ndim - 1)), now, then)
+
+    return State(Pose(*map(chosen, new.pose, old.pose)), *map(chosen, new[1:], old[1:]))

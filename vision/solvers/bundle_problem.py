@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from vision.geometry.cameras import Cameras, camera_centres_torch
+from vision.geometry.poses import Pose
 from vision.scene.landmarks import Landmarks
 from vision.solvers.given import WeightedPixels
 from vision.solvers.landmarks import locate_landmarks
@@ -20,11 +21,10 @@ _TINY = 1e-9
 
 
 class State(NamedTuple):
-    """Unknowns of a batch: pose (B, 3, 3) and (B, 3), wrist angles (B, P), and for each camera a rotation (B, C, 3, 3),
-    a translation of its centre (B, C, 3) and the logarithm of its zoom (B, C); world frame."""
+    """Unknowns of a batch: B poses, wrist angles (B, P), and for each camera a rotation (B, C, 3, 3), a translation of
+    its centre (B, C, 3) and the logarithm of its zoom (B, C); world frame."""
 
-    rotation: Tensor
-    position: Tensor
+    pose: Pose
     angles: Tensor
     turn: Tensor
     shift: Tensor
@@ -101,7 +101,7 @@ class Problem:
         zeros = self.seen.pixels.new_zeros(batch, cameras, 3)
         eye = torch.eye(3, dtype=zeros.dtype, device=zeros.device)
         return State(
-            eye.expand(batch, 3, 3), zeros[:, 0], self.usual_angles.expand(batch, -1),
+            Pose(eye.expand(batch, 3, 3), zeros[:, 0]), self.usual_angles.expand(batch, -1),
             eye.expand(batch, cameras, 3, 3), zeros, zeros[..., 0],
         )  # fmt: skip
 
@@ -130,8 +130,8 @@ class Problem:
 
     def linearize(self, state: State) -> Linearization:
         """Linearise at a state: compute all points and their pixels."""
-        arm = self.points @ state.rotation.mT
-        world, derivative = arm + state.position[:, None], arm.new_zeros(len(arm), 0, 3, 0)
+        arm = self.points @ state.pose.rotation.mT
+        world, derivative = arm + state.pose.position[:, None], arm.new_zeros(len(arm), 0, 3, 0)
         if self.landmarks is not None:
             landmarks, derivative = locate_landmarks(self.landmarks, state.angles)
             world = torch.cat([world, landmarks], dim=1)
@@ -222,9 +222,7 @@ class Problem:
         matrix = damped(matrix, damping)
         if self.camera_precision is None:
             step = -torch.linalg.solve_ex(matrix, gradient)[0]
-            return state._replace(
-                rotation=roma.rotvec_to_rotmat(step[:, :3]) @ state.rotation, position=state.position + step[:, 3:6]
-            )
+            return state._replace(pose=_moved_pose(state.pose, roma.rotvec_to_rotmat(step[:, :3]), step))
         camera = damped(camera, damping[:, None])
         # Both right-hand sides at once: camera^-1 [coupling^T, gradient].
         solved = torch.linalg.solve_ex(camera, torch.cat([coupling.mT, camera_gradient[..., None]], dim=-1))[0]
@@ -238,13 +236,17 @@ def moved(state: State, step: Tensor, camera_step: Tensor) -> State:
     """Return a state after steps (B, n) of the body and (B, C, 7) of the cameras."""
     turns = roma.rotvec_to_rotmat(torch.cat([step[:, None, :3], camera_step[..., :3]], dim=1))
     return State(
-        turns[:, 0] @ state.rotation,
-        state.position + step[:, 3:6],
+        _moved_pose(state.pose, turns[:, 0], step),
         state.angles + step[:, 6:],
         turns[:, 1:] @ state.turn,
         state.shift + camera_step[..., 3:6],
         state.zoom + camera_step[..., 6],
     )
+
+
+def _moved_pose(pose: Pose, turn: Tensor, step: Tensor) -> Pose:
+    """Return poses rotated by (B, 3, 3) and translated by the metres of steps (B, n)."""
+    return Pose(turn @ pose.rotation, pose.position + step[:, 3:6])
 
 
 def camera_numbers(turn: Tensor, shift: Tensor, zoom: Tensor) -> Tensor:

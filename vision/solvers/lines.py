@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from vision.geometry.cameras import Cameras, camera_centres_torch
+from vision.geometry.poses import Pose
 
 _THIN = 1e-6  # of the points' extent along the line
 
@@ -20,25 +21,24 @@ def line_through(points: Tensor) -> Tensor | None:
     return direction
 
 
-def mirrored(line: Tensor, weight: Tensor, cameras: Cameras, rotation: Tensor, position: Tensor) -> Tensor:
-    """Return rotations (B, 3, 3) that turn a body so that its line is mirrored in the line of sight of the camera that
-    sees it best.
+def mirrored(line: Tensor, weight: Tensor, cameras: Cameras, pose: Pose) -> Pose:
+    """Return poses of a body rotated so that its line is mirrored in the line of sight of the camera that sees it best.
 
     Args:
         line: direction of the line, body frame.
         weight: (B, C, K) 1 / pixels^2.
         cameras: K (B, C, 3, 3) and T (B, C, 4, 4).
-        rotation, position: of the body, (B, 3, 3) and (B, 3) metres.
+        pose: of the body, B of them.
     """
     best = weight.sum(dim=-1).argmax(dim=1)
     extrinsics = cameras.extrinsics[torch.arange(len(best), device=best.device), best]
     centre = camera_centres_torch(extrinsics)
-    sight = torch.nn.functional.normalize(position - centre, dim=-1)
-    axis = rotation @ line
+    sight = torch.nn.functional.normalize(pose.position - centre, dim=-1)
+    axis = pose.rotation @ line
     other = axis - 2 * (axis * sight).sum(dim=-1, keepdim=True) * sight
     # Half a turn about the middle between two directions exchanges them; opposite ones need any axis across.
     middle = axis + other
     across = torch.linalg.cross(axis, torch.roll(axis, 1, dims=-1))
     middle = torch.where(torch.linalg.vector_norm(middle, dim=-1, keepdim=True) > 1e-6, middle, across)
     half_turn: Tensor = roma.rotvec_to_rotmat(torch.pi * torch.nn.functional.normalize(middle, dim=-1))
-    return half_turn @ rotation
+    return Pose(half_turn @ pose.rotation, pose.position)

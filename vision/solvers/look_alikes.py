@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vision.geometry.cameras import Cameras, project_torch
+from vision.geometry.cameras import Cameras
+from vision.geometry.poses import Pose
 from vision.solvers.given import WeightedPixels
-from vision.solvers.triangulate import initial_cost, robust_cost
+from vision.solvers.triangulate import initial_cost, reproject, robust_cost
 
 
 def agree(
@@ -39,19 +40,18 @@ def agree(
 
 
 def named_by(
-    points: Tensor, seen: WeightedPixels, cameras: Cameras, rotation: Tensor, position: Tensor, permutations: Tensor
+    points: Tensor, seen: WeightedPixels, cameras: Cameras, pose: Pose, permutations: Tensor
 ) -> WeightedPixels:
     """Return observations with the points of each camera renamed by the symmetry that brings them nearest to those of a
     known pose.
 
     Args:
         points, seen, cameras: as in :func:`agree`.
-        rotation, position: of the pose, (B, 3, 3) and (B, 3) metres.
+        pose: the known poses, B of them.
         permutations: as in :func:`agree`.
     """
     pixels, weight = seen
-    world = points @ rotation.mT + position[:, None]
-    expected = project_torch(world[:, None], cameras.intrinsics, cameras.extrinsics)
+    expected = reproject(points, pose, cameras)
     # Treat cameras as a batch of single ones, so that each makes its own choice.
     costs = [
         robust_cost((pixels[:, :, onto] - expected).flatten(0, 1)[:, None], weight[:, :, onto].flatten(0, 1)[:, None])

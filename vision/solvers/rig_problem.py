@@ -68,7 +68,7 @@ class RigProblem:
 
     def state(self, body: State, rig: RigState) -> State:
         """Return the frames' state with the shared cameras."""
-        count = len(body.position)
+        count = len(body.angles)
         turn, shift, zoom = (tensor.expand(count, *tensor.shape) for tensor in rig[:3])
         return body._replace(turn=turn, shift=shift, zoom=zoom)
 

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras
+from vision.geometry.poses import Pose
 from vision.hardware import one_thread
 from vision.medians import lower_median
 from vision.solvers.bundle import refine, solve_bundle
@@ -124,18 +125,18 @@ def self_calibrate(
     )
     with one_thread():
         first = solve_bundle(subject, corners, seen, everywhere)
-        pose = first.pose.rotation, first.pose.position
+        pose = first.object.pose
         named, hand = corners.weighted(), seen.weighted()
         if subject.permutations is not None:
-            named = named_by(subject.points, named, first.cameras, *pose, subject.permutations)
+            named = named_by(subject.points, named, first.cameras, pose, subject.permutations)
         observed = WeightedPixels(*(torch.cat(pair, dim=2) for pair in zip(named, hand, strict=True)))
         precision = CameraPrior().precision(nominal)
         nothing = torch.zeros_like(precision)  # no prior in a single frame; the recording has it once
         frames = Problem(subject.points, observed, everywhere, nothing, subject.landmarks, _ANGLES_WEIGHT)
         problem = RigProblem(frames, precision, landmark_offset, distortion)
         rig = problem.shared(first.cameras)
-        found = _poses(frames, frames.cameras(problem.state(frames.start(), rig)), *pose)
-        body = frames.start()._replace(rotation=found.rotation, position=found.position, angles=first.angles)
+        found = _poses(frames, frames.cameras(problem.state(frames.start(), rig)), pose)
+        body = frames.start()._replace(pose=found.pose, angles=first.angles)
         solution = _minimize(problem, body, rig)
     names = names or [str(number + 1) for number in range(observed.weight.shape[1])]
     _refuse_open(solution, observed.weight, len(subject.points), names)
@@ -218,7 +219,7 @@ def _solution(problem: RigProblem, state: State, rig: RigState, view: Linearizat
         Cameras(cameras.intrinsics[0], cameras.extrinsics[0]),
         rig.further[:, -1] if problem.distortion else torch.zeros_like(rig.zoom),
         covariance[seven][:, seven],
-        _poses(frames, cameras, state.rotation, state.position),
+        _poses(frames, cameras, state.pose),
         torch.rad2deg(drift).unflatten(0, (-1, 3)),
         torch.rad2deg(deviation).unflatten(0, (-1, 3)),
         _spread(frames, cameras, view),
@@ -226,10 +227,10 @@ def _solution(problem: RigProblem, state: State, rig: RigState, view: Linearizat
     )
 
 
-def _poses(frames: Problem, cameras: Cameras, rotation: Tensor, position: Tensor) -> PoseSolution:
-    """Return the object's pose in each frame for known cameras, near a rotation and a position."""
+def _poses(frames: Problem, cameras: Cameras, near: Pose) -> PoseSolution:
+    """Return the object's pose in each frame for known cameras, near given ones."""
     own = frames.seen.first(len(frames.points))
-    return refine(frames.points, own, cameras, rotation, position, iterations=5)
+    return refine(frames.points, own, cameras, near, iterations=5)
 
 
 def _spread(frames: Problem, cameras: Cameras, view: Linearization) -> Tensor:

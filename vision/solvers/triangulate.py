@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from vision.geometry.cameras import Cameras, camera_centres_torch, project_torch
+from vision.geometry.poses import Pose
 from vision.solvers.given import WeightedPixels
 
 CAUCHY_SCALE = 3.0
@@ -28,14 +29,12 @@ class PoseSolution:
     """Pose of a body in the world and how well the observations determine it.
 
     Attributes:
-        position: (B, 3) metres.
-        rotation: (B, 3, 3) body to world.
+        pose: B poses.
         covariance: (B, 6, 6) of the error: three radians about the world's axes (the true rotation is
             ``exp(error) @ rotation``), then three metres.
     """
 
-    position: Tensor
-    rotation: Tensor
+    pose: Pose
     covariance: Tensor
 
     @property
@@ -49,29 +48,28 @@ class PoseSolution:
         makes no difference; zero for two axes or more (a ball)."""
         if len(axes) > 1:
             return torch.zeros_like(self.covariance[:, 0, 0])
-        axis = self.rotation @ axes[0].to(self.rotation)
+        axis: Tensor = self.pose.rotation @ axes[0].to(self.pose.rotation)
         off = torch.eye(3).to(axis) - axis[:, :, None] * axis[:, None, :]
-        variance = (off @ self.covariance[:, :3, :3] @ off).diagonal(dim1=-2, dim2=-1).sum(dim=-1) / 2
+        variance: Tensor = (off @ self.covariance[:, :3, :3] @ off).diagonal(dim1=-2, dim2=-1).sum(dim=-1) / 2
         return variance.clamp_min(0).sqrt()
 
 
-def initial_pose(points: Tensor, seen: WeightedPixels, cameras: Cameras, anchor: Tensor) -> tuple[Tensor, Tensor]:
-    """Return rotation (B, 3, 3) and position (B, 3) from triangulated points: the best of several sets of cameras."""
+def initial_pose(points: Tensor, seen: WeightedPixels, cameras: Cameras, anchor: Tensor) -> Pose:
+    """Return B poses from triangulated points, each the best of several sets of cameras."""
     pixels, weight = seen
     batch, kept = len(pixels), _camera_subsets(pixels.shape[1], pixels.device)
     # All sets of cameras in one batch, (S * B, ...): more tiny matrices take no longer.
     many = Cameras(*(tensor.repeat(len(kept), 1, 1, 1) for tensor in cameras[:2]))
     subset = weight.repeat(len(kept), 1, 1) * kept.repeat_interleave(batch, dim=0)[..., None]
     targets, trust = triangulate(WeightedPixels(pixels.repeat(len(kept), 1, 1, 1), subset), many, anchor)
-    rotation, position = (tensor.unflatten(0, (len(kept), batch)) for tensor in align(points, targets, trust))
-    cost = torch.stack([_cost(points, seen, cameras, *start) for start in zip(rotation, position, strict=True)])
-    best, each = cost.argmin(dim=0), torch.arange(batch, device=pixels.device)
-    return rotation[best, each], position[best, each]
+    starts = Pose(*(tensor.unflatten(0, (len(kept), batch)) for tensor in align(points, targets, trust)))
+    cost = torch.stack([_cost(points, seen, cameras, starts.at(number)) for number in range(len(kept))])
+    return starts.at((cost.argmin(dim=0), torch.arange(batch, device=pixels.device)))
 
 
 def initial_cost(points: Tensor, seen: WeightedPixels, cameras: Cameras, anchor: Tensor) -> Tensor:
     """Return the robust cost (B,) of :func:`initial_pose`."""
-    return _cost(points, seen, cameras, *initial_pose(points, seen, cameras, anchor))
+    return _cost(points, seen, cameras, initial_pose(points, seen, cameras, anchor))
 
 
 def triangulate(seen: WeightedPixels, cameras: Cameras, anchor: Tensor) -> tuple[Tensor, Tensor]:
@@ -100,13 +98,11 @@ def triangulate(seen: WeightedPixels, cameras: Cameras, anchor: Tensor) -> tuple
     return found, trust
 
 
-def align(points: Tensor, targets: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Return rotation (B, 3, 3) and position (B, 3) that take body points (K, 3) to targets (B, K, 3), weights (B,
-    K)."""
+def align(points: Tensor, targets: Tensor, weight: Tensor) -> Pose:
+    """Return the B poses that take body points (K, 3) to targets (B, K, 3), weights (B, K)."""
     # The few-parts-per-billion offset keeps the weights' sum above zero.
     weight = weight / weight.amax(dim=-1, keepdim=True).clamp_min(_TINY) + _TINY
-    motion: tuple[Tensor, Tensor] = roma.rigid_points_registration(points.expand_as(targets), targets, weights=weight)
-    return motion
+    return Pose(*roma.rigid_points_registration(points.expand_as(targets), targets, weights=weight))
 
 
 def _camera_subsets(cameras: int, device: torch.device) -> Tensor:
@@ -120,13 +116,13 @@ def _camera_subsets(cameras: int, device: torch.device) -> Tensor:
     return torch.cat([everyone, 1.0 - torch.eye(cameras, dtype=torch.float64, device=device)])
 
 
-def _reproject(points: Tensor, cameras: Cameras, rotation: Tensor, position: Tensor) -> Tensor:
-    world = points @ rotation.mT + position[:, None]
-    return project_torch(world[:, None], cameras.intrinsics, cameras.extrinsics)
+def reproject(points: Tensor, pose: Pose, cameras: Cameras) -> Tensor:
+    """Return the pixels (B, C, K, 2) of body points (K, 3) in B poses, in the cameras (B, C) of each."""
+    return project_torch(pose.transform(points)[:, None], cameras)
 
 
-def _cost(points: Tensor, seen: WeightedPixels, cameras: Cameras, rotation: Tensor, position: Tensor) -> Tensor:
-    return robust_cost(_reproject(points, cameras, rotation, position) - seen.pixels, seen.weight)
+def _cost(points: Tensor, seen: WeightedPixels, cameras: Cameras, pose: Pose) -> Tensor:
+    return robust_cost(reproject(points, pose, cameras) - seen.pixels, seen.weight)
 
 
 def robust_cost(residual: Tensor, weight: Tensor) -> Tensor:

@@ -7,9 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vision.geometry.cameras import Cameras, project_torch
+from vision.geometry.cameras import Cameras
+from vision.geometry.poses import Pose
 from vision.medians import lower_median
 from vision.solvers.given import PointObservations
+from vision.solvers.triangulate import reproject
 
 UNUSUAL = 5.0
 """Multiple of a network's usual spread beyond which images are unusual, or a keypoint is not recognised."""
@@ -45,8 +47,7 @@ def compare_views(
     points: Tensor,
     corners: PointObservations,
     cameras: Cameras,
-    rotation: Tensor,
-    position: Tensor,
+    pose: Pose,
     permutations: Tensor | None = None,
 ) -> ViewAgreement:
     """Compare observed keypoints with those of a pose.
@@ -55,12 +56,11 @@ def compare_views(
         points: (K, 3) metres, object frame.
         corners: the network's observations, (B, C, K, 2) pixels and (B, C, K) their expected errors.
         cameras: K (B, C, 3, 3) and T (B, C, 4, 4).
-        rotation, position: of the pose, (B, 3, 3) and (B, 3) metres.
+        pose: the B poses.
         permutations: (S, K) of a body with symmetries; each camera is compared with the nearest of them.
     """
     cameras = cameras.double()
-    world = (points.double() @ rotation.double().mT + position.double()[:, None])[:, None]  # (B, 1, K, 3)
-    pixels = project_torch(world, cameras.intrinsics, cameras.extrinsics)
+    pixels = reproject(points.double(), pose.double(), cameras)
     alike = [pixels] if permutations is None else [pixels[:, :, order] for order in permutations]
     seen = corners.pixels.double()
     off = torch.stack([lower_median(torch.linalg.vector_norm(seen - each, dim=-1)) for each in alike])
