@@ -32,10 +32,10 @@ from benchmarks.machine import describe  # noqa: E402
 from benchmarks.samples import make_samples  # noqa: E402
 from benchmarks.straightforward import FilamentAsDocumented, StockRenderer  # noqa: E402
 from datagen.appearance.draw import AppearanceConfig, draw_appearance  # noqa: E402
+from datagen.appearance.sample import Sample  # noqa: E402
 from datagen.generate.view_labels import ViewLabeller  # noqa: E402
 from datagen.render import create_renderer  # noqa: E402
 from datagen.render.base import Renderer, RenderOptions, rendered_scene  # noqa: E402
-from datagen.render.sample import Sample  # noqa: E402
 from datagen.render.stage import Stage  # noqa: E402
 from datagen.sim.complete import complete_scene  # noqa: E402
 from vision.geometry.cameras import Cameras  # noqa: E402

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
-from datagen.render.sample import Sample
+from datagen.appearance.sample import Sample
 from datagen.sim.materials import Material
 from datagen.variation import generator
 from vision.scene.scene import Scene

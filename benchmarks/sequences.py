@@ -23,9 +23,9 @@ from PIL import Image
 
 from benchmarks.configurations import render_config
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
+from datagen.appearance.sample import Sample
 from datagen.policy import TRAINED, create_policy
 from datagen.render import create_renderer
-from datagen.render.sample import Sample
 from datagen.sim.complete import complete_scene
 from datagen.sim.environment import SUBSTEPS, Environment
 from datagen.sim.scene import PHYSICS_TIMESTEP

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import mujoco
 import numpy as np
 
+from datagen.appearance.sample import Sample
 from datagen.render.base import RenderOptions
 from datagen.render.filament_scene import FilamentScene
-from datagen.render.sample import Sample
 from datagen.render.stage import Stage
 from vision.scene.scene import Scene
 

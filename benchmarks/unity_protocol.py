@@ -23,7 +23,7 @@ import numpy as np
 
 from benchmarks.machine import describe
 from datagen.unity import records, wire
-from datagen.unity.player import UnityPlayer
+from datagen.unity.unity_player import UnityPlayer
 from tests.unity.batches import random_batch, small_pack
 
 PACK = small_pack().encode()

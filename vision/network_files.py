@@ -55,13 +55,10 @@ def weights_file(name: str) -> Path:
 
 def checkpoint_record(model: PoseModel) -> dict[str, Any]:
     """Return the plain values that make a checkpoint readable without any other file."""
-    return {
-        "schema_version": CHECKPOINT_VERSION,
-        "hyper_parameters": {
-            "model": to_jsonable(model.config),
-            "scene": model.scene.to_json(),
-        },
-    }
+    described = {"model": to_jsonable(model.config), "scene": model.scene.to_json()}
+    if package := MODELS.package_of(model.config.head):
+        described["package"] = package
+    return {"schema_version": CHECKPOINT_VERSION, "hyper_parameters": described}
 
 
 def export_weights(checkpoint: Path, path: Path) -> None:
@@ -100,10 +97,12 @@ class HyperParameters(Record, frozen=True):
     Attributes:
         model: configuration of the network, as :class:`vision.networks.model_config.ModelConfig`.
         scene: the whole scene that it was trained on.
+        package: name and version of the package that the model came from; None for ours.
     """
 
     model: dict[str, Any]
     scene: dict[str, Any]
+    package: str | None = None
 
 
 def read_model(path: Path) -> PoseModel:
@@ -114,6 +113,8 @@ def read_model(path: Path) -> PoseModel:
     """
     checkpoint = read_checkpoint(path)
     record = convert(dict(checkpoint["hyper_parameters"]), HyperParameters, f"{path}: hyper_parameters")
+    if record.package and (head := record.model.get("head")) not in MODELS.names():
+        raise DactylError(f"{path}: model '{head}' came from the package {record.package}; install it")
     config = convert(used_keys(record.model), ModelConfig, f"{path}: hyper_parameters.model")
     weights = {
         name.removeprefix(_PREFIX): tensor

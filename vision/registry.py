@@ -34,6 +34,11 @@ class Registry:
         """Return our names in their order, then those of other packages, sorted."""
         return tuple(self._found)
 
+    def package_of(self, name: str) -> str | None:
+        """Return name and version of the other package that provides a part; None for ours and for unknown ones."""
+        found = None if name in self._ours else self._found.get(name)
+        return None if found is None or found.dist is None else f"{found.dist.name} {found.dist.version}"
+
     def load(self, name: str) -> Any:
         """Load the part of that name.
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from datagen.appearance.clutter_pieces import ClutterPart, ClutterPiece, Place
 from datagen.appearance.clutter_shapes import KINDS, chain
-from datagen.render.clutter import ClutterPart, ClutterPiece, Place
 from datagen.variation import generator, unit_vector
 from vision.bounds import fraction
 from vision.distributions import LogUniform, Uniform, UniformInt

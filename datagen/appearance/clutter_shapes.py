@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from datagen.render.clutter import ClutterPart
+from datagen.appearance.clutter_pieces import ClutterPart
 from vision.geometry.rotations import FloatArray, quaternion_from_rotation, quaternion_from_z
 
 _RING_PARTS, _CABLE_PARTS = 16, 12

@@ -15,10 +15,10 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from datagen.appearance.clutter import ClutterConfig
+from datagen.appearance.sample import Appearance
 from datagen.pictures.numpy_effects import draw_effects
 from datagen.pictures.surroundings_pool import SURROUNDINGS, SurroundingsConfig, draw_use
 from datagen.pictures.texture_pool import TextureConfig, draw_textures
-from datagen.render.sample import Appearance
 from datagen.sim.materials import Material
 from datagen.variation import generator, unit_vector
 from vision.camera_effects import CameraEffectsConfig

@@ -10,7 +10,7 @@ import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
-from datagen.render.clutter import ClutterPiece
+from datagen.appearance.clutter_pieces import ClutterPiece
 from datagen.sim.geom_meshes import geom_mesh
 from datagen.sim.scene import compile_scene
 from vision.geometry.cameras import Cameras, camera_centres

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.render.sample import Sample
+from datagen.appearance.sample import Sample
 from datagen.workers.pool import TransientError
 from vision.scene.rig import Rig
 

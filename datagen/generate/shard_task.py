@@ -16,13 +16,13 @@ from datagen.appearance.clutter import draw_clutter
 from datagen.appearance.draw import draw_appearance
 from datagen.appearance.pose_augmentation import augment_pose
 from datagen.appearance.room import Surfaces
+from datagen.appearance.sample import Sample
 from datagen.generate.config import RenderConfig
 from datagen.generate.frames import FrameGuard
 from datagen.generate.view_labels import ViewLabeller
 from datagen.pictures.numpy_effects import apply_effects
 from datagen.render import create_renderer, traits_of
 from datagen.render.base import Renderer, RenderOptions
-from datagen.render.sample import Sample
 from datagen.sim.materials import Material
 from datagen.states.drawn import DrawnStates, load_drawn_states
 from datagen.variation import generator

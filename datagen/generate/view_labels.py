@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from datagen.appearance.sample import Sample
 from datagen.render.base import RenderOptions
-from datagen.render.sample import Sample
 from datagen.render.stage import Stage
 from datagen.sim.geom_meshes import geom_mesh
 from vision.geometry.cameras import Cameras, project

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import simplejpeg
 
+from datagen.appearance.sample import Appearance, Sample
 from datagen.generate.frames import is_blank
 from datagen.pictures.numpy_effects import apply_effects
 from datagen.render import RENDERERS, traits_of
 from datagen.render.base import RENDERING, RenderOptions
-from datagen.render.sample import Appearance, Sample
 from datagen.variation import generator
 from vision.bounds import not_negative
 from vision.errors import DactylError

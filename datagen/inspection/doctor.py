@@ -20,9 +20,9 @@ from matplotlib.path import Path as Outline
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull
 
+from datagen.appearance.sample import Appearance, Sample
 from datagen.render import create_renderer
 from datagen.render.base import Renderer, RendererInfo, RenderOptions, rendered_scene
-from datagen.render.sample import Appearance, Sample
 from datagen.sim.complete import complete_scene
 from datagen.sim.materials import Material
 from vision.bounds import positive

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
+from datagen.appearance.sample import Sample
 from datagen.inspection.scene import landmark_points
 from datagen.render import create_renderer
 from datagen.render.base import RenderOptions, rendered_scene
-from datagen.render.sample import Sample
 from vision.drawing.sheets import Tile, contact_sheet
 from vision.drawing.wireframes import LABEL_COLOR, Wireframe, draw_wireframes
 from vision.geometry.cameras import project

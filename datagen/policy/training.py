@@ -23,7 +23,6 @@ import numpy as np
 import torch
 
 from datagen.policy import shipped
-from datagen.policy.crew import crew
 from datagen.policy.curriculum import Curriculum
 from datagen.policy.experience import Widths, together
 from datagen.policy.her import Learner
@@ -32,6 +31,7 @@ from datagen.policy.journal import Journal, Tally, means
 from datagen.policy.layout import layout_of
 from datagen.policy.network import Actor, Normaliser, fitting, load_file, load_policy_for, save_policy
 from datagen.policy.player import Orders, Played
+from datagen.policy.player_processes import started_players
 from datagen.policy.replay import Replay
 from datagen.policy.signals import signals_held
 from datagen.policy.starts import STARTS, start_states
@@ -82,7 +82,7 @@ class Training:
         """Train, with logs and checkpoints."""
         config, saved = self.config, time.monotonic()
         with (
-            crew(config, self.scene, self.episodes, self.steps) as self.players,
+            started_players(config, self.scene, self.episodes, self.steps) as self.players,
             progress(f"training {config.output.name}", config.steps, "steps", self.steps) as advance,
         ):
             self.players.start(self._orders(), config.chunk)

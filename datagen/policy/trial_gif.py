@@ -14,10 +14,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from datagen.appearance.draw import draw_appearance
 from datagen.appearance.plain import PLAIN_LOOK
+from datagen.appearance.sample import Appearance, Sample
 from datagen.policy.recorder import RecordedStep
 from datagen.render import create_renderer
 from datagen.render.base import RenderOptions
-from datagen.render.sample import Appearance, Sample
 from datagen.sim.materials import Material
 from datagen.sim.scene import compile_scene
 from vision.distributions import Uniform

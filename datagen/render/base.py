@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.render.sample import Sample
+from datagen.appearance.sample import Sample
 from datagen.render.unity_options import UnityOptions
 from datagen.render.warp_options import WarpOptions
 from datagen.sim.materials import Material

@@ -13,6 +13,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from datagen.appearance.sample import Sample
 from datagen.pictures.texture_pool import TEXTURE_SIZE
 from datagen.render.base import RendererInfo, RenderOptions
 from datagen.render.classic_textures import ClassicTextures, upload
@@ -20,7 +21,6 @@ from datagen.render.drivers import choose_opengl, load_triton_first, memory_limi
 from datagen.render.encoded_light import SKY, encode_lights, encoded_light, linear_light, main_lights
 from datagen.render.environment_map import SKY_SIZE, cube_map
 from datagen.render.phong import NON_METAL_REFLECTANCE, highlight, reflected
-from datagen.render.sample import Sample
 from datagen.render.stage import Stage
 from vision.color import linear_from_srgb, srgb_from_linear
 from vision.errors import DactylError

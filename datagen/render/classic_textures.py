@@ -6,9 +6,9 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from datagen.appearance.sample import Sample
 from datagen.pictures.texture_pool import TEXTURE_SIZE
 from datagen.render.phong import reflected
-from datagen.render.sample import Sample
 from datagen.render.stage import Stage
 from vision.color import linear_from_srgb
 

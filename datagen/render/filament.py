@@ -16,10 +16,10 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from datagen.appearance.sample import Sample
 from datagen.render.base import RendererInfo, RenderOptions
 from datagen.render.filament_output import without_idle_warnings
 from datagen.render.filament_scene import FilamentScene
-from datagen.render.sample import Sample
 from datagen.render.stage import Stage
 from vision.scene.scene import Scene
 

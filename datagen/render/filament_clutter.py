@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from datagen.render.clutter import ClutterPiece
-from datagen.render.sample import Sample
+from datagen.appearance.clutter_pieces import ClutterPiece
+from datagen.appearance.sample import Sample
 from vision.geometry.rotations import FloatArray, quaternion_from_z
 
 

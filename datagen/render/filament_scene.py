@@ -13,13 +13,13 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from datagen.appearance.sample import Appearance, Sample
 from datagen.render.base import RenderOptions
 from datagen.render.filament_background import FilamentBackground
 from datagen.render.filament_clutter import FilamentClutter
 from datagen.render.filament_context import calibrated_settings, create_context
 from datagen.render.filament_output import captured_output
 from datagen.render.filament_textures import FilamentTextures
-from datagen.render.sample import Appearance, Sample
 from datagen.render.sky import Sky
 from datagen.render.stage import Stage
 from vision.geometry.cameras import camera_centres

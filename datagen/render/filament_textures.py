@@ -7,8 +7,8 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from datagen.appearance.sample import Sample
 from datagen.pictures.texture_pool import TEXTURE_SIZE, TextureUse
-from datagen.render.sample import Sample
 from datagen.render.stage import Stage
 
 

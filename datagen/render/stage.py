@@ -9,9 +9,9 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
+from datagen.appearance.sample import Sample
 from datagen.render import traits_of
 from datagen.render.base import EXTRAS, RenderOptions
-from datagen.render.sample import Sample
 from datagen.sim.cameras import Frustum, frustum, mujoco_pose
 from datagen.sim.scene import compile_scene
 from vision.errors import DactylError

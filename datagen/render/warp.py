@@ -12,8 +12,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from datagen.appearance.sample import Sample
 from datagen.render.base import RenderOptions
-from datagen.render.sample import Sample
 from datagen.render.warp_device import WarpDevice
 from datagen.render.world_values import WorldValues
 from vision.scene.scene import Scene

@@ -11,10 +11,10 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from datagen.appearance.sample import Sample
 from datagen.render.base import RenderOptions
 from datagen.render.encoded_light import encoded_light
 from datagen.render.phong import GAMMA, NON_METAL_REFLECTANCE, highlight, reflected
-from datagen.render.sample import Sample
 from datagen.render.stage import Stage
 from vision.color import linear_from_srgb
 from vision.geometry.rotations import FloatArray

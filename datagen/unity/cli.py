@@ -96,8 +96,8 @@ def main_check(argv: Sequence[str]) -> None:
     import numpy as np
 
     from datagen.appearance.draw import AppearanceConfig, draw_appearance
+    from datagen.appearance.sample import Sample
     from datagen.render.base import RenderOptions, rendered_scene
-    from datagen.render.sample import Sample
     from datagen.sim.complete import complete_scene
 
     config = parse(PlayerCheckConfig, argv, "dactyl unity check", main_check.__doc__ or "")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from datagen.render.clutter import ClutterPiece
+from datagen.appearance.clutter_pieces import ClutterPiece
 from datagen.unity import records
 
 _SHAPES = {"box": records.SolidShape.BOX, "capsule": records.SolidShape.CAPSULE, "sphere": records.SolidShape.SPHERE}

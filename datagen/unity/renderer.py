@@ -1,4 +1,4 @@
-"""Renderer ``unity``: samples are sent as values to a crew of Unity players that draws them."""
+"""Renderer ``unity``: samples are sent as values to a pool of Unity players that draws them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from datagen.appearance.sample import Sample
 from datagen.pictures.surroundings_pool import SurroundingsUse
 from datagen.pictures.texture_pool import TextureUse
 from datagen.render.base import RendererInfo, RenderOptions
-from datagen.render.sample import Sample
 from datagen.render.stage import Stage
 from datagen.sim.cameras import mujoco_pose
 from datagen.unity import records, wire
 from datagen.unity.clutter_records import clutter_records, solid_count
-from datagen.unity.crew import Crew
 from datagen.unity.environment import EnvironmentPicture
+from datagen.unity.player_pool import PlayerPool
 from datagen.unity.scene_export import export_scene
 from vision.color import linear_from_srgb
 from vision.errors import DactylError
@@ -55,8 +55,8 @@ class UnityRenderer:
         self._background = [n for n, material in enumerate(self.materials) if material.group == "background"]
         unity = options.unity
         self.batch_size = unity.player.players * unity.player.batch_size
-        self._crew = Crew(unity.player, self._pack.encode(), self._sizes, unity.msaa)
-        said = self._crew.description
+        self._players = PlayerPool(unity.player, self._pack.encode(), self._sizes, unity.msaa)
+        said = self._players.description
         protocol = f"protocol {wire.MAJOR}.{wire.MINOR}"
         self.info = RendererInfo(
             "unity", f"{said.get('engine', '?')}, {protocol}", said.get("device", "?"), said.get("api", "?")
@@ -74,12 +74,12 @@ class UnityRenderer:
         contents = {key: _content(key) for sample in samples for key in _pictures(sample)}
         hashes = {key: wire.content_hash(content) for key, content in contents.items()}
         batches = [self._batch(part, hashes) for part in self._parts(samples)]
-        images = self._crew.draw(batches, {hashes[key]: content for key, content in contents.items()})
+        images = self._players.draw(batches, {hashes[key]: content for key, content in contents.items()})
         return images[0] if len(images) == 1 else np.concatenate(images)
 
     def close(self) -> None:
         """End the players; may be called twice."""
-        self._crew.close()
+        self._players.close()
 
     def __enter__(self) -> UnityRenderer:
         return self
@@ -156,7 +156,7 @@ class UnityRenderer:
             on["position"], on["direction"] = look.light_position, model.light_dir[used]
             on["shadow"] = model.light_castshadow[used]
         return records.RenderBatch(
-            cameras, bodies, materials, lights, solids, frames, self._sizes, tuple(shown), self._crew.form,
+            cameras, bodies, materials, lights, solids, frames, self._sizes, tuple(shown), self._players.form,
             options.unity.msaa, options.shadow_map_size,
         )  # fmt: skip
 

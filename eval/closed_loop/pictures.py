@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from datagen.render.sample import Sample
-from eval.closed_loop.block import plain_renderer
+from datagen.appearance.sample import Sample
 from eval.closed_loop.config import ClosedLoopConfig
 from eval.closed_loop.film import FilmFrame, draw_estimate, save_film
-from eval.closed_loop.looks import draw_look
+from eval.closed_loop.trial_appearance import draw_look
+from eval.closed_loop.trial_block import plain_renderer
 from eval.report.charts import trial_errors
 from eval.report.plots import save_figure
 from eval.scoring.estimator import Estimator

@@ -13,15 +13,15 @@ from dataclasses import replace
 
 import numpy as np
 
+from datagen.appearance.sample import Appearance
 from datagen.policy import create_policy
 from datagen.render.base import Renderer
-from datagen.render.sample import Appearance
 from datagen.sim.complete import as_installed
 from datagen.sim.environment import Environment
 from datagen.sim.interface import Observation
 from datagen.variation import generator
 from eval.closed_loop.config import ClosedLoopConfig
-from eval.closed_loop.looks import TrialAppearance, sample_of
+from eval.closed_loop.trial_appearance import TrialAppearance, sample_of
 from eval.scoring.estimator import Estimator
 from eval.scoring.trial_results import Simulation
 from vision.geometry.cameras import Cameras

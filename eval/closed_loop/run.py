@@ -11,9 +11,9 @@ from datagen.policy.layout import layout_of
 from datagen.sim.complete import as_installed
 from datagen.sim.scene import compile_scene
 from datagen.workers.pool import TaskFailedError, run
-from eval.closed_loop.block import BlockRecord, BlockTask, cached_estimator
 from eval.closed_loop.config import ClosedLoopConfig
 from eval.closed_loop.pictures import picture_play
+from eval.closed_loop.trial_block import BlockRecord, BlockTask, cached_estimator
 from eval.report.trial_table import trial_table
 from eval.scoring.provenance import checkpoint_origin, software
 from eval.scoring.trial_results import RESULTS, ClosedLoop, ClosedLoopRecord, PlayRecord, load_closed_loop

@@ -11,12 +11,12 @@ import pytest
 
 from dactyl.cli import main
 from datagen.appearance.draw import AppearanceConfig
+from datagen.appearance.sample import Sample
 from datagen.inspection.check import CheckConfig, faults
 from datagen.inspection.doctor import complaint, examine
 from datagen.inspection.gallery import page
 from datagen.render import create_renderer
 from datagen.render.base import RENDERING, RenderOptions
-from datagen.render.sample import Sample
 from tests.datasets import RENDERER, make_images, make_label, make_sample, write_dataset, write_manifest
 from tests.scenes import rig, scene
 from vision.distributions import Uniform

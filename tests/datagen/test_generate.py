@@ -17,6 +17,7 @@ from PIL import Image
 
 from datagen.appearance.clutter import ClutterConfig, FingerConfig
 from datagen.appearance.draw import AppearanceConfig
+from datagen.appearance.sample import Sample
 from datagen.generate import dataset as generation
 from datagen.generate import shard_task
 from datagen.generate.config import RenderConfig
@@ -27,7 +28,6 @@ from datagen.pictures.surroundings_pool import SURROUNDINGS, SurroundingsConfig
 from datagen.pictures.texture_pool import TEXTURES, TextureConfig
 from datagen.render import RENDERERS, others_that_draw, traits_of
 from datagen.render.base import RendererInfo, RenderOptions, rendered_scene
-from datagen.render.sample import Sample
 from datagen.render.unity_options import UnityOptions
 from datagen.render.warp_options import WarpOptions
 from datagen.states.collect import StatesConfig, collect

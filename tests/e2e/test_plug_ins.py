@@ -184,6 +184,10 @@ def test_a_model_and_a_metric_of_another_package(site: Path) -> None:
     assert "| estimator | test set | protocol | height mm | ADD mm |" in page
     assert "Height: how far too high the object is seen." in page
 
+    gone = dactyl("export-model", "--checkpoint", "run/last.ckpt", "--output", "again.pt2", cwd=folder)
+    assert gone.returncode == 1
+    assert "run/last.ckpt: model 'colors' came from the package their-lab 1.0; install it" in gone.stderr
+
     program = torch.export.load(folder / "network.pt2").module()
     assert program(torch.zeros(2, 3, 3, 32, 32, dtype=torch.uint8))[0].shape == (2, 9)
 

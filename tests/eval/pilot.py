@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from datagen.render.sample import Sample
+from datagen.appearance.sample import Sample
 from datagen.sim.interface import Observation, Worlds
 from datagen.sim.scene import SimScene
 from tests.scenes import compiled, scene

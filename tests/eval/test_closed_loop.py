@@ -22,13 +22,13 @@ from datagen.policy.her_config import HerConfig
 from datagen.sim.environment import Environment
 from datagen.sim.randomization import EVERYTHING, GROUPS, NOTHING, Randomization
 from datagen.sim.trials import TrialRules
-from eval.closed_loop import block, pictures, run
+from eval.closed_loop import pictures, run, trial_block
 from eval.closed_loop.config import ClosedLoopConfig
-from eval.closed_loop.looks import TrialAppearance, draw_look
 from eval.closed_loop.policy_view import WorldEstimates, observation_by_sight, with_differences
 from eval.closed_loop.recording import with_found_cameras
-from eval.closed_loop.sight import VisionObserver
 from eval.closed_loop.tracked import TrackedWorlds
+from eval.closed_loop.trial_appearance import TrialAppearance, draw_look
+from eval.closed_loop.vision_observer import VisionObserver
 from eval.scoring.metrics import PoseErrors
 from eval.scoring.trial_results import RESULTS, TRACE, load_closed_loop, over_time
 from tests.datasets import reseal
@@ -294,10 +294,10 @@ def played(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             yield number, task(number, advance)
 
     monkeypatch.setattr(run, "run", here)
-    monkeypatch.setattr(block, "BLOCK", 2)
-    for module in (block, pictures):
+    monkeypatch.setattr(trial_block, "BLOCK", 2)
+    for module in (trial_block, pictures):
         monkeypatch.setattr(module, "plain_renderer", lambda estimator: canvas)
-    for module in (block, run):
+    for module in (trial_block, run):
         monkeypatch.setattr(module, "cached_estimator", lambda path, device: (Eye(canvas, 4.0, 2.0), sha256(path)))
     return numbers
 
@@ -347,14 +347,14 @@ def test_a_checkpoint_that_is_replaced_between_blocks_is_refused(
     config: ClosedLoopConfig, played: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each worker process loads it when it starts: trials of one folder would be of two networks."""
-    load = block.cached_estimator
+    load = trial_block.cached_estimator
 
     def newer(path: Path, device: str) -> Any:
         if played == [0, 1]:
             path.write_bytes(b"better weights")
         return load(path, device)
 
-    monkeypatch.setattr(block, "cached_estimator", newer)
+    monkeypatch.setattr(trial_block, "cached_estimator", newer)
     with pytest.raises(DactylError, match=f"{config.checkpoint}: was replaced while this command ran"):
         run.closed_loop(config)
     assert [path.name for path in (config.output / "blocks").iterdir()] == ["plain-state-0000.json"]

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from datagen.appearance.sample import Sample
 from datagen.generate import dataset as generate
 from datagen.generate import shard_task
 from datagen.generate.shard_task import ShardTask
 from datagen.render.base import RendererInfo
-from datagen.render.sample import Sample
 from tests.scenes import compiled
 from vision.progress import Advance
 from vision.storage.shards import ShardRecord

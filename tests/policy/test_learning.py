@@ -18,7 +18,6 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from datagen.policy import create_policy
-from datagen.policy.crew import LocalPlayer, PlayerProcesses, crew
 from datagen.policy.critics import CriticConfig, Critics
 from datagen.policy.curriculum import Curriculum, Widening
 from datagen.policy.experience import Moments, Transitions
@@ -29,6 +28,7 @@ from datagen.policy.layout import SHADOW
 from datagen.policy.memory import Memory
 from datagen.policy.network import Actor, Normaliser, load_policy, save_policy
 from datagen.policy.player import Player
+from datagen.policy.player_processes import LocalPlayer, PlayerProcesses, started_players
 from datagen.policy.student import Student
 from datagen.policy.training import Training, train
 from datagen.sim.outcome import Outcome
@@ -418,13 +418,13 @@ def test_players_simulate_the_scene_that_was_recorded(tmp_path: Path, monkeypatc
 
     def edited(*arguments: Any) -> contextlib.AbstractContextManager[LocalPlayer | PlayerProcesses]:
         path.write_text(block)
-        return crew(*arguments)
+        return started_players(*arguments)
 
     def note(self: Player, *_: object) -> None:
         played.append(self.environment.scene.object.name)
         raise InterruptedError
 
-    monkeypatch.setattr("datagen.policy.training.crew", edited)
+    monkeypatch.setattr("datagen.policy.training.started_players", edited)
     monkeypatch.setattr(Player, "play", note)
     with pytest.raises(InterruptedError):
         train(replace(TINY, output=tmp_path / "run", scene=str(path)))

@@ -8,8 +8,8 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
+from datagen.appearance.sample import Appearance, Sample
 from datagen.pictures.surroundings import Map, directions, solid_angles
-from datagen.render.sample import Appearance, Sample
 from datagen.sim.materials import Material
 from tests.scenes import scene
 from vision.geometry.cameras import look_at

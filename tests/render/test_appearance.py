@@ -13,7 +13,7 @@ from scipy import stats
 from scipy.spatial.transform import Rotation
 
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
-from datagen.render.sample import Appearance
+from datagen.appearance.sample import Appearance
 from datagen.sim.materials import Material
 from tests.scenes import compiled, scene
 from vision.distributions import Uniform, UniformInt

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from datagen.appearance.sample import Sample
 from datagen.pictures.texture_pool import TEXTURES, TextureUse
 from datagen.render import create_renderer
 from datagen.render.base import RenderOptions, rendered_scene
-from datagen.render.sample import Sample
 from tests.render.looks import plain_look
 from tests.scenes import scene as scene_of
 from vision.geometry.rotations import FloatArray

@@ -14,8 +14,8 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from datagen.appearance.clutter import ClutterConfig, FingerConfig, draw_clutter
+from datagen.appearance.clutter_pieces import ClutterPart, ClutterPiece
 from datagen.appearance.room import Room, Surfaces
-from datagen.render.clutter import ClutterPart, ClutterPiece
 from datagen.sim.geom_meshes import geom_mesh
 from tests.render.looks import JOINTS
 from tests.scenes import compiled, rig, scene

@@ -10,15 +10,15 @@ import pytest
 from numpy.typing import NDArray
 
 from datagen.appearance.clutter import ClutterConfig
+from datagen.appearance.clutter_pieces import ClutterPart, ClutterPiece
 from datagen.appearance.draw import AppearanceConfig
+from datagen.appearance.sample import Appearance, Sample
 from datagen.generate.config import RenderConfig
 from datagen.generate.drawable import require_drawable
 from datagen.generate.view_labels import ViewLabeller
 from datagen.pictures.surroundings_pool import SurroundingsConfig
 from datagen.render import RENDERERS, create_renderer
 from datagen.render.base import RenderOptions, rendered_scene
-from datagen.render.clutter import ClutterPart, ClutterPiece
-from datagen.render.sample import Appearance, Sample
 from datagen.render.world_values import WorldValues
 from tests.render.looks import ABOVE_HAND, at, plain_look
 from tests.scenes import scene as scene_of

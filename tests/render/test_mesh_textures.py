@@ -7,9 +7,9 @@ import pytest
 from msgspec.structs import replace
 from PIL import Image
 
+from datagen.appearance.sample import Sample
 from datagen.render import create_renderer
 from datagen.render.base import RenderOptions
-from datagen.render.sample import Sample
 from tests.render.looks import plain_look
 from tests.scenes import scene
 from vision.geometry.cameras import project

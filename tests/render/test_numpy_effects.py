@@ -10,8 +10,8 @@ import pytest
 from msgspec.structs import replace
 
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
+from datagen.appearance.sample import Appearance
 from datagen.pictures.numpy_effects import apply_effects, draw_effects, photograph, unit_noise
-from datagen.render.sample import Appearance
 from eval.closed_loop.config import ClosedLoopConfig
 from tests.scenes import BACKGROUND, rig, scene
 from tests.vision.test_camera_effects import FULL, NOTHING

@@ -16,11 +16,11 @@ import shapely
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from datagen.appearance.sample import Sample
 from datagen.render import create_renderer, filament_scene
 from datagen.render.base import Renderer, RenderOptions, rendered_scene
 from datagen.render.filament import FilamentRenderer
 from datagen.render.filament_scene import FilamentScene
-from datagen.render.sample import Sample
 from datagen.render.stage import Stage
 from tests.render.looks import ABOVE_HAND, at, plain_look, random_sample, uneven_rig
 from tests.scenes import rig

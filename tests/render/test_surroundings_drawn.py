@@ -11,7 +11,9 @@ import pytest
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from datagen.appearance.clutter_pieces import ClutterPart, ClutterPiece
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
+from datagen.appearance.sample import Appearance
 from datagen.generate.config import RenderConfig
 from datagen.generate.drawable import require_drawable
 from datagen.pictures.surroundings import directions, radiance_towards, turned
@@ -23,9 +25,7 @@ from datagen.pictures.surroundings_pool import (
 )
 from datagen.render import create_renderer
 from datagen.render.base import RenderOptions, rendered_scene
-from datagen.render.clutter import ClutterPart, ClutterPiece
 from datagen.render.environment_map import EVEN_SKY, LEVELS, prefiltered
-from datagen.render.sample import Appearance
 from datagen.render.world_values import WorldValues
 from tests.render.looks import ABOVE_HAND, at, irradiance, plain_look
 from tests.scenes import BACKGROUND

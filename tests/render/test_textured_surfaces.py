@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
+from datagen.appearance.sample import Appearance
 from datagen.generate.config import RenderConfig
 from datagen.generate.drawable import require_drawable
 from datagen.pictures.texture_pool import TEXTURES, TextureConfig, TextureUse, draw_textures
 from datagen.render import create_renderer
 from datagen.render.base import RenderOptions, rendered_scene
-from datagen.render.sample import Appearance
 from datagen.render.world_values import WorldValues
 from datagen.sim.materials import Material
 from tests.render.looks import at, plain_look

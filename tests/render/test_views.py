@@ -12,10 +12,10 @@ from msgspec import structs
 from scipy.spatial import ConvexHull
 
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
+from datagen.appearance.sample import Sample
 from datagen.generate.view_labels import ViewLabeller, _nearness
 from datagen.render import create_renderer
 from datagen.render.base import RenderOptions, rendered_scene
-from datagen.render.sample import Sample
 from datagen.render.stage import Stage
 from datagen.variation import generator
 from tests.render.looks import uneven_rig

@@ -11,12 +11,12 @@ import torch
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from datagen.appearance.sample import Sample
 from datagen.generate import shard_task
 from datagen.generate.chunks import Chunks
 from datagen.generate.config import RenderConfig
 from datagen.generate.shard_task import ShardTask
 from datagen.render.base import RendererInfo, RenderOptions
-from datagen.render.sample import Sample
 from datagen.states.collect import StatesConfig, collect
 from datagen.states.drawn import load_drawn_states
 from tests.datasets import reseal

@@ -19,12 +19,12 @@ import numpy as np
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
+from datagen.appearance.clutter_pieces import ClutterPart, ClutterPiece
+from datagen.appearance.sample import Appearance, Sample
 from datagen.pictures.texture_pool import TEXTURE_SIZE
 from datagen.render import phong
 from datagen.render.base import RenderOptions
 from datagen.render.classic import ClassicRenderer
-from datagen.render.clutter import ClutterPart, ClutterPiece
-from datagen.render.sample import Appearance, Sample
 from datagen.sim.cameras import Frustum
 from datagen.unity import records
 from datagen.unity.environment import MAGIC, EnvironmentPicture

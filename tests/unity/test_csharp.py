@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from datagen.render.clutter import ClutterPart, ClutterPiece
+from datagen.appearance.clutter_pieces import ClutterPart, ClutterPiece
 from datagen.unity import probe, records, wire
 from datagen.unity.scene_export import export_scene
 from datagen.unity.scene_pack import ScenePack

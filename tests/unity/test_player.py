@@ -18,7 +18,7 @@ import pytest
 
 from datagen.render.unity_options import PlayerOptions
 from datagen.unity import records, wire
-from datagen.unity.player import PlayerFault, UnityPlayer
+from datagen.unity.unity_player import PlayerFault, UnityPlayer
 from tests.unity.batches import random_batch, small_pack
 from tests.unity.conftest import running_players
 from vision.errors import DactylError

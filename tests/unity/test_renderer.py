@@ -12,20 +12,20 @@ import numpy as np
 import pytest
 
 from datagen.appearance.clutter import ClutterConfig, draw_clutter
+from datagen.appearance.clutter_pieces import ClutterPart, ClutterPiece
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
 from datagen.appearance.room import Surfaces
+from datagen.appearance.sample import Sample
 from datagen.pictures.surroundings import directions, radiance_towards
 from datagen.pictures.texture_pool import TextureConfig
 from datagen.render import create_renderer
 from datagen.render.base import RenderOptions, rendered_scene
-from datagen.render.clutter import ClutterPart, ClutterPiece
 from datagen.render.drivers import choose_opengl
-from datagen.render.sample import Sample
 from datagen.render.unity_options import PlayerOptions, UnityOptions
 from datagen.sim.complete import complete_scene
 from datagen.unity import probe, probe_verdict
-from datagen.unity.player import UnityPlayer
 from datagen.unity.scene_export import export_scene
+from datagen.unity.unity_player import UnityPlayer
 from tests.render.looks import ABOVE_HAND, JOINTS, plain_look, random_sample, uneven_rig
 from tests.render.test_renderers import assert_silhouettes_are_the_labels
 from tests.render.test_surroundings_drawn import OPTIONS as SURROUNDED

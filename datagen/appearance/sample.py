@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from datagen.appearance.clutter_pieces import ClutterPiece
 from datagen.pictures.surroundings_pool import SurroundingsUse
 from datagen.pictures.texture_pool import TextureUse
-from datagen.render.clutter import ClutterPiece
 from vision.camera_effects import CameraEffects
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras

@@ -1,4 +1,4 @@
-"""A crew goes on when players fail, gives up when all do, and trusts no player whose pictures are wrong."""
+"""A pool goes on when players fail, gives up when all do, and trusts no player whose pictures are wrong."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from scipy.spatial.transform import Rotation
 
 from datagen.render.unity_options import PlayerOptions
 from datagen.unity import probe, probe_verdict, records
-from datagen.unity.crew import Crew
 from datagen.unity.environment import EnvironmentPicture
+from datagen.unity.player_pool import PlayerPool
 from tests.unity.batches import random_batch, small_pack
 from tests.unity.conftest import running_players
 from tests.unity.mujoco_stage import MujocoStage
@@ -40,8 +40,8 @@ def batches(count: int, samples: int = 2, form: records.Form = records.Form.RGB)
     return [random_batch(np.random.default_rng(n), samples, sizes=SIZES, form=form) for n in range(count)]
 
 
-def crew(options: PlayerOptions) -> Crew:
-    return Crew(options, PACK, SIZES, msaa=1)
+def pool(options: PlayerOptions) -> PlayerPool:
+    return PlayerPool(options, PACK, SIZES, msaa=1)
 
 
 @pytest.mark.usefixtures("no_probe")
@@ -50,7 +50,7 @@ def test_a_failed_batch_is_drawn_by_another_player(player_options: Options, tmp_
     once = tmp_path / "once"
     # The first batch is the probe's; the second is drawn well, the third meets the fault.
     arguments = ("--content", "ready", "--fault", fault, "--fault-at", 2, "--once", once)
-    with crew(player_options(*arguments, reply_timeout_s=3 if fault == "hang" else 60)) as players:
+    with pool(player_options(*arguments, reply_timeout_s=3 if fault == "hang" else 60)) as players:
         asked = batches(4)
         drawn = players.draw(asked)
         assert once.exists(), "the fault was never met"
@@ -62,7 +62,7 @@ def test_a_failed_batch_is_drawn_by_another_player(player_options: Options, tmp_
 def test_observations_of_another_batch_are_drawn_again(player_options: Options, tmp_path: Path) -> None:
     once = tmp_path / "once"
     arguments = ("--content", "ready", "--fault", "wrong-observations", "--fault-at", 1, "--once", once)
-    with crew(player_options(*arguments, reply="png", batch_size=3)) as players:
+    with pool(player_options(*arguments, reply="png", batch_size=3)) as players:
         (images,) = players.draw(batches(1, 3, players.form))
         assert once.exists()
     np.testing.assert_array_equal(images, ReadyPictures().render(batches(1, 3)[0]))
@@ -71,7 +71,7 @@ def test_observations_of_another_batch_are_drawn_again(player_options: Options, 
 @pytest.mark.usefixtures("no_probe")
 def test_when_all_players_fail_their_output_is_named(player_options: Options) -> None:
     options = player_options("--content", "ready", "--fault", "die", "--fault-at", 1, attempts=2, players=2)
-    with crew(options) as players, pytest.raises(DactylError) as error:
+    with pool(options) as players, pytest.raises(DactylError) as error:
         players.draw(batches(3))
     assert "2 Unity players failed at a batch, the last one so:" in str(error.value)
     assert "return code 3" in str(error.value)
@@ -81,13 +81,13 @@ def test_when_all_players_fail_their_output_is_named(player_options: Options) ->
 
 def test_a_player_that_does_not_start_is_an_error_at_once(player_options: Options) -> None:
     with pytest.raises(DactylError, match=r"does not work: .* return code 5.*; its output is in .*\.log"):
-        crew(player_options("--fault", "die-at-start", players=2))
+        pool(player_options("--fault", "die-at-start", players=2))
 
 
 @pytest.mark.usefixtures("no_probe")
 def test_players_share_the_work(player_options: Options) -> None:
     options = player_options("--content", "ready", players=2)
-    with crew(options) as players:
+    with pool(options) as players:
         assert len(running_players()) == 2
         asked = batches(5, samples=1) + batches(2, samples=3)
         assert [len(images) for images in players.draw(asked)] == [1] * 5 + [3] * 2
@@ -95,7 +95,7 @@ def test_players_share_the_work(player_options: Options) -> None:
 
 @pytest.mark.usefixtures("no_probe")
 def test_closing_does_not_wait_for_a_player_that_hangs(player_options: Options) -> None:
-    players = crew(player_options("--content", "ready", "--fault", "hang", "--fault-at", 1))
+    players = pool(player_options("--content", "ready", "--fault", "hang", "--fault-at", 1))
     failed: list[BaseException] = []
 
     def draw() -> None:
@@ -119,11 +119,11 @@ def test_logs_are_kept_only_if_something_went_wrong(
     player_options: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_probe: None
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with crew(player_options("--content", "ready", logs=None)):
+    with pool(player_options("--content", "ready", logs=None)):
         assert list(tmp_path.glob("dactyl-unity-*"))
     assert not list(tmp_path.glob("dactyl-unity-*"))
     with pytest.raises(DactylError):
-        crew(player_options("--fault", "die-at-start", logs=None))
+        pool(player_options("--fault", "die-at-start", logs=None))
     assert list(tmp_path.glob("dactyl-unity-*/player-0.log"))
 
 
@@ -270,4 +270,4 @@ class TestProbe:
 
     def test_a_player_with_a_wrong_picture_is_refused(self, player_options: Options) -> None:
         with pytest.raises(DactylError, match="not to be trusted: its picture is upside down; build it from"):
-            crew(player_options("--fault", "upside-down"))
+            pool(player_options("--fault", "upside-down"))

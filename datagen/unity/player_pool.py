@@ -15,7 +15,7 @@ import numpy as np
 
 from datagen.render.unity_options import PlayerOptions
 from datagen.unity import probe, probe_verdict, records, wire
-from datagen.unity.player import EDITOR_PORT, PlayerFault, UnityPlayer
+from datagen.unity.unity_player import EDITOR_PORT, PlayerFault, UnityPlayer
 from vision.console import Console
 from vision.errors import DactylError
 
@@ -28,7 +28,7 @@ class _Seat:
     player: UnityPlayer | None = None
 
 
-class Crew:
+class PlayerPool:
     """Players that all show one scene. A context manager that ends all players when closed.
 
     Args:
@@ -84,7 +84,7 @@ class Crew:
         if not kept:
             shutil.rmtree(self._logs, ignore_errors=True)
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> PlayerPool:
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -15,9 +15,9 @@ from datagen.render.base import Renderer, RenderOptions
 from datagen.sim.complete import as_installed
 from datagen.sim.environment import Environment
 from eval.closed_loop.config import ClosedLoopConfig
-from eval.closed_loop.looks import draw_look
 from eval.closed_loop.recording import with_found_cameras
-from eval.closed_loop.sight import VisionObserver
+from eval.closed_loop.trial_appearance import draw_look
+from eval.closed_loop.vision_observer import VisionObserver
 from eval.scoring.estimator import Estimator, load_estimator
 from eval.scoring.trial_results import TRACE
 from vision.hardware import one_thread

@@ -60,7 +60,9 @@ class PlayerProcesses:
 
 
 @contextlib.contextmanager
-def crew(config: HerConfig, scene: Scene, episodes: list[int], steps: int) -> Iterator[LocalPlayer | PlayerProcesses]:
+def started_players(
+    config: HerConfig, scene: Scene, episodes: list[int], steps: int
+) -> Iterator[LocalPlayer | PlayerProcesses]:
     """Provide the players.
 
     Args:

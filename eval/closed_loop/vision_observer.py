@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,9 +11,9 @@ from datagen.render.base import Renderer
 from datagen.sim.environment import Environment
 from datagen.sim.interface import Observation
 from eval.closed_loop.config import ClosedLoopConfig
-from eval.closed_loop.looks import TrialAppearance, sample_of
 from eval.closed_loop.policy_view import PolicyView, WorldEstimates, observation_by_sight, with_differences
 from eval.closed_loop.tracked import TrackedWorlds
+from eval.closed_loop.trial_appearance import TrialAppearance, sample_of
 from eval.scoring.estimator import Estimator
 from eval.scoring.predict import unit_quaternion
 from vision.errors import DactylError
@@ -47,13 +49,15 @@ class VisionObserver:
         if config.track:
             self.tracked = TrackedWorlds(config.tracking, environment.worlds, self.symmetries)
         self.rows: list[dict[str, np.ndarray]] = []
-        self._seen: list[WorldEstimates] = []  # of each step
+        self._step = 0
+        self._seen: deque[WorldEstimates] = deque(maxlen=self.latency + 2)  # of the last steps, the latest at the end
 
     def __call__(self, going: NDArray[np.int64]) -> Observation:
         """Observe the worlds that are still running, ``going`` (K,); the others keep their last estimate."""
-        true, step = self.environment.observe(), len(self._seen)
+        true, step = self.environment.observe(), self._step
         found, confidence = self._estimate(true, going)
         self._seen.append(self._latest(true).updated(going, found))
+        self._step += 1
         view = self._view(step, going)
         self.rows.append(
             {
@@ -81,11 +85,12 @@ class VisionObserver:
 
     def _view(self, step: int, going: NDArray[np.int64]) -> PolicyView:
         """Return what has arrived of the object at a step; the first estimate arrives without latency."""
-        arrived = max(step - self.latency, 0)
+        arrived, first = max(step - self.latency, 0), step + 1 - len(self._seen)  # first: the oldest that is kept
+        seen, before = self._seen[arrived - first], self._seen[max(arrived - 1, 0) - first]
         if self.tracked is None:
-            return with_differences(self._seen[arrived], self._seen[max(arrived - 1, 0)], self.symmetries)
+            return with_differences(seen, before, self.symmetries)
         if step == 0 or step > self.latency:
-            self.tracked.take(arrived, self._seen[arrived], going)
+            self.tracked.take(arrived, seen, going)
         return self.tracked.at(step)
 
     def _estimate(self, true: Observation, going: NDArray[np.int64]) -> tuple[WorldEstimates, FloatArray]:

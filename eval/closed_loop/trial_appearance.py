@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from datagen.appearance.draw import draw_appearance
 from datagen.appearance.plain import PLAIN_LOOK
+from datagen.appearance.sample import Appearance, Sample
 from datagen.render.base import Renderer
-from datagen.render.sample import Appearance, Sample
 from datagen.sim.interface import Observation
 from eval.closed_loop.config import ClosedLoopConfig
 from eval.scoring.estimator import Estimator
