@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import simplejpeg
+from numpy.typing import NDArray
 
 from datagen.appearance.sample import Appearance, Sample
 from datagen.generate.frames import is_blank
@@ -97,7 +98,7 @@ def _coverage_faults(dataset: TripletDataset) -> Iterator[str]:
 
 def _sample_faults(dataset: TripletDataset) -> Iterator[str]:
     """Check decoding, labels against their schema, blank and duplicate images, and that cameras see the object."""
-    seen: dict[bytes, str] = {}
+    digests = np.zeros((len(dataset), len(dataset.rig)), np.uint64)  # 0: not read
     with progress("samples", len(dataset), "samples") as advance:
         for number in range(len(dataset)):
             where = dataset.where(number)
@@ -109,15 +110,27 @@ def _sample_faults(dataset: TripletDataset) -> Iterator[str]:
             except DactylError as error:
                 yield str(error)
                 continue
-            for name, image in zip(dataset.rig.names, dataset.rig.without_padding(sample["images"]), strict=True):
+            for camera, image in enumerate(dataset.rig.without_padding(sample["images"])):
                 if is_blank(image):
-                    yield f"{where}.{name}.jpg: blank; delete the shard and rerun dactyl render"
-                digest = hashlib.blake2b(image.tobytes(), digest_size=16).digest()
-                if digest in seen:
-                    yield f"{where}.{name}.jpg: the same picture as {seen[digest]}"
-                seen[digest] = f"{where}.{name}.jpg"
+                    yield f"{where}.{dataset.rig.names[camera]}.jpg: blank; delete the shard and rerun dactyl render"
+                digests[number, camera] = int.from_bytes(hashlib.blake2b(image.tobytes(), digest_size=8).digest())
             yield from (f"{where}.{fault}" for fault in faults)
             advance(1)
+    yield from _repeated_images(dataset, digests)
+
+
+def _repeated_images(dataset: TripletDataset, digests: NDArray[np.uint64]) -> Iterator[str]:
+    """Compare the digests (N, C) of all images; those that are 0 were not read."""
+    found = digests.ravel()
+    order = np.argsort(found, kind="stable")
+    again = np.flatnonzero((found[order][1:] == found[order][:-1]) & (found[order][1:] != 0)) + 1
+
+    def name(place: int) -> str:
+        number, camera = divmod(place, digests.shape[1])
+        return f"{dataset.where(number)}.{dataset.rig.names[camera]}.jpg"
+
+    for place, before in sorted(zip(order[again].tolist(), order[again - 1].tolist(), strict=True)):
+        yield f"{name(place)}: the same picture as {name(before)}"
 
 
 def _label_faults(dataset: TripletDataset, sample: dict[str, Any]) -> Iterator[str]:

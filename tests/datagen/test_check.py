@@ -67,9 +67,9 @@ def test_every_bad_sample_is_named(tmp_path: Path) -> None:
     named = found(tmp_path)
     assert len(named) == 3
     assert "000000001.right.jpg: blank" in named[0]
-    assert "000000003.left.jpg: the same picture as" in named[1]
-    assert "000000002.top.jpg" in named[1]
-    assert "000000004.label.json: the object" in named[2]
+    assert "000000004.label.json: the object" in named[1]
+    assert "000000003.left.jpg: the same picture as" in named[2]
+    assert "000000002.top.jpg" in named[2]
 
 
 def test_a_blank_picture_of_a_smaller_camera_is_found(tmp_path: Path) -> None:
