@@ -47,9 +47,9 @@ from train.cli import parse
 from train.config import TrainConfig
 from vision.errors import DactylError
 from vision.geometry.rotations import geodesic_distance, matrix_from_quaternion
-from vision.hardware import fast_bfloat16
 from vision.io.files import atomic_write
 from vision.io.json_values import canonical_json
+from vision.machine.hardware import fast_bfloat16
 from vision.storage.datasets import TripletDataset
 
 PROBES, PROBE_BATCHES = 4, 4

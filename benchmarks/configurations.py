@@ -6,7 +6,7 @@ from pathlib import Path
 
 from datagen.generate.config import RenderConfig
 from datagen.states.collect import StatesConfig
-from vision.config import parse
+from vision.configuration.command_line import parse
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 

@@ -30,8 +30,8 @@ from datagen.policy.network import load_file, load_policy
 from datagen.policy.replay import Replay
 from datagen.variation import generator
 from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
+from vision.objects.symmetries import Symmetries, least_turn
 from vision.scene.load import load_scene
-from vision.scene.symmetries import Symmetries, least_turn
 
 VARIANTS = {
     "plain layers, classifier": CriticConfig(),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import platform
 
-from vision.hardware import processor_name
-from vision.versions import package_versions
+from vision.machine.hardware import processor_name
+from vision.machine.versions import package_versions
 
 
 def describe() -> str:

@@ -32,8 +32,8 @@ from datagen.sim.scene import PHYSICS_TIMESTEP
 from datagen.variation import generator
 from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import matrix_from_quaternion
-from vision.scene.calibration import save_calibration
-from vision.scene.rig import Camera, Rig
+from vision.rigs.calibration import save_calibration
+from vision.rigs.rig import Camera, Rig
 from vision.scene.scene import Scene
 
 _OPTIONS = render_config("filament-fast").render

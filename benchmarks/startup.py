@@ -15,7 +15,7 @@ import sys
 
 from benchmarks.machine import describe
 
-_PAUSED = "from vision.processes import collection_paused\nwith collection_paused(): import "
+_PAUSED = "from vision.machine.processes import collection_paused\nwith collection_paused(): import "
 STARTS = {
     "Python": "pass",
     "dactyl --help": "from dactyl.cli import main; main(['--help'])",

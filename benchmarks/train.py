@@ -28,7 +28,7 @@ from train.cli import parse
 from train.config import TrainConfig
 from train.image_augmentation import ImageAugment
 from train.module import PoseTask
-from vision.hardware import fast_bfloat16
+from vision.machine.hardware import fast_bfloat16
 from vision.scene.scene import Scene
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "train"

@@ -28,7 +28,7 @@ from datagen.states.collect import StatesConfig
 from datagen.states.drawn import DrawnStates, load_drawn_states
 from datagen.states.files import REJECTIONS, write_manifest, write_part
 from datagen.workers.pool import TASKS_PER_PROCESS, run
-from vision.progress import Advance
+from vision.machine.progress import Advance
 from vision.scene.scene import Scene
 from vision.storage.schema import STATES
 

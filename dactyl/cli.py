@@ -17,8 +17,8 @@ from dactyl.commands import COMMANDS
 from dactyl.signals import Terminated, received, signals_raise
 from dactyl.standard_streams import Output, OutputError, open_standard_streams, print_no_more
 from vision.errors import DactylError, UsageError, memory_fault, printable
-from vision.extras import missing_extra
-from vision.hardware import usable_cores
+from vision.machine.extras import missing_extra
+from vision.machine.hardware import usable_cores
 
 _USAGE = """usage: dactyl COMMAND [--config FILE] [--key value ...]
 

@@ -6,8 +6,8 @@ import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from vision.extras import require
-from vision.processes import collection_paused
+from vision.machine.extras import require
+from vision.machine.processes import collection_paused
 
 
 @dataclass(frozen=True)

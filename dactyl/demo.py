@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vision.bounds import at_least_one
-from vision.config import parse
-from vision.config_files import CONFIGS, PREFIX
-from vision.console import Console
-from vision.hardware import fast_bfloat16
+from vision.configuration.bounds import at_least_one
+from vision.configuration.command_line import parse
+from vision.configuration.config_files import CONFIGS, PREFIX
+from vision.machine.console import Console
+from vision.machine.hardware import fast_bfloat16
 
 RESULTS = {
     "train, test-filament, test-classic": "datasets of image triplets, WebDataset shards",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vision.config import parse
+from vision.configuration.command_line import parse
 from vision.errors import DactylError
 
 if TYPE_CHECKING:

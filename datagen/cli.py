@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from vision.config import parse
-from vision.console import Console
+from vision.configuration.command_line import parse
 from vision.errors import DactylError
+from vision.machine.console import Console
 
 
 def main_scene_check(argv: Sequence[str]) -> None:

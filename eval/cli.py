@@ -8,8 +8,8 @@ from eval.evaluate import evaluate
 from eval.report.table_text import print_table
 from eval.report.write import SUMMARY, ReportConfig, report
 from eval.scoring.config import EvaluateConfig
-from vision.config import parse
-from vision.console import Console
+from vision.configuration.command_line import parse
+from vision.machine.console import Console
 
 
 def main_evaluate(argv: Sequence[str]) -> None:

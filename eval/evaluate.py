@@ -31,14 +31,14 @@ from eval.scoring.record_types import (
 from eval.scoring.samples import describe_samples
 from eval.scoring.table import Row, evaluation_rows, missing_rows, table_notes
 from eval.scoring.usable_conditions import usable_conditions, wanted_conditions
-from vision.console import Console
 from vision.drawing.sheets import save_png
 from vision.io.files import atomic_write, exclusive_folder, remove
 from vision.io.json_values import to_jsonable
-from vision.spacing import evenly_spaced
+from vision.machine.console import Console
+from vision.machine.versions import package_version
+from vision.statistics.spacing import evenly_spaced
 from vision.storage.datasets import TripletDataset
 from vision.storage.records import write_record
-from vision.versions import package_version
 
 
 def evaluate(config: EvaluateConfig) -> list[Row]:

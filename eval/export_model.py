@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vision.config import parse
-from vision.console import Console
+from vision.configuration.command_line import parse
+from vision.machine.console import Console
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from eval.estimation.estimates import Observer
 from eval.estimation.sources import Shot
 from eval.laboratory.pictures import BIT_DEPTHS, read_picture
 from vision.errors import DactylError
-from vision.scene.rig import Camera
+from vision.rigs.rig import Camera
 
 
 def triplets(sources: list[str], bits: int | None) -> Iterator[list[np.ndarray]]:

@@ -20,8 +20,8 @@ from dactyl.commands import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 MODULES = (
-    "vision.estimator", "vision.network_files", "vision.scene.scene", "vision.scene.hand", "vision.scene.objects",
-    "vision.scene.rig", "vision.scene.surroundings", "vision.scene.load", "vision.geometry.cameras",
+    "vision.estimator", "vision.network_files", "vision.scene.scene", "vision.scene.hand", "vision.objects.pose_object",
+    "vision.rigs.rig", "vision.scene.surroundings", "vision.scene.load", "vision.geometry.cameras",
     "vision.geometry.poses", "vision.geometry.rotations", "vision.storage.datasets", "vision.storage.manifest",
     "vision.storage.schema", "vision.networks.pose_model", "vision.tracking", "vision.registry", "datagen.render.base",
     "datagen.appearance.sample", "datagen.appearance.draw", "datagen.appearance.clutter", "datagen.sim.environment",

@@ -7,7 +7,7 @@ import functools
 from datagen.sim.complete import complete_scene
 from datagen.sim.materials import Material
 from datagen.sim.scene import SimScene, compile_scene
-from vision.scene.rig import Rig
+from vision.rigs.rig import Rig
 from vision.scene.scene import Scene
 
 

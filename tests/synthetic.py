@@ -23,7 +23,7 @@ from tests.scenes import scene as scene_of
 from vision.geometry.cameras import Cameras, change_field_of_view, displace, project
 from vision.geometry.rotations import quaternion_from_rotation
 from vision.io.json_values import fingerprint
-from vision.scene.objects import Face, PoseObject
+from vision.objects.pose_object import Face, PoseObject
 from vision.scene.scene import Scene
 from vision.storage.folders import MANIFEST
 from vision.storage.manifest import DatasetManifest

@@ -14,7 +14,7 @@ from train.config import TrainConfig
 from train.data import TripletDataModule
 from train.fit import rank, train
 from train.precision import AUTO
-from vision.config import CONFIG_ERRORS, known_keys, new_parser, refuse_not_finite, usage_error
+from vision.configuration.command_line import CONFIG_ERRORS, known_keys, new_parser, refuse_not_finite, usage_error
 from vision.io.files import exclusive_folder
 
 # Set by us, because they determine output locations and batches, or would change the batches unseen.

@@ -8,7 +8,7 @@ from pathlib import Path
 from train.data_config import DataConfig
 from train.image_augmentation import ImageAugmentConfig
 from train.module import OptimizerConfig
-from vision.bounds import all_cores_or_some, at_least_one, not_negative
+from vision.configuration.bounds import all_cores_or_some, at_least_one, not_negative
 from vision.networks.losses import LossConfig
 from vision.networks.model_config import MODELS, ModelConfig
 

@@ -16,9 +16,9 @@ from train.data_config import DataConfig
 from train.loading import Loading, shares_memory
 from train.streaming import StreamedBatches, StreamedTriplets
 from vision.errors import DactylError
-from vision.hardware import count_or_cores
+from vision.machine.hardware import count_or_cores
 from vision.scene.scene import require_same
-from vision.spacing import evenly_spaced
+from vision.statistics.spacing import evenly_spaced
 from vision.storage.datasets import TripletDataset
 from vision.storage.manifest import DatasetFolder
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from train.online_config import OnlineConfig
-from vision.bounds import at_least_one, inner_fraction, not_negative, positive
+from vision.configuration.bounds import at_least_one, inner_fraction, not_negative, positive
 
 
 @dataclass(frozen=True)

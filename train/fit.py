@@ -26,9 +26,9 @@ from train.preemption import Stopped
 from train.resume import refuse_misfit, steps_done
 from train.trainer import make_trainer
 from vision.camera_effects import CameraEffectsConfig
-from vision.console import Console
 from vision.errors import DactylError, format_error, printable
 from vision.io.json_values import to_jsonable
+from vision.machine.console import Console
 from vision.network_files import read_checkpoint
 from vision.storage.folders import reserve_output
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from train.torch_effects import CameraAugment
-from vision.bounds import not_negative
 from vision.camera_effects import CameraEffectsConfig
+from vision.configuration.bounds import not_negative
 from vision.networks.windows import make_windows
 
 

@@ -25,7 +25,7 @@ from torch.utils.data._utils import signal_handling
 
 from train.batches import Batch, Waiting, collate
 from vision.errors import DactylError
-from vision.processes import MASKED, die_with, signals_masked
+from vision.machine.processes import MASKED, die_with, signals_masked
 
 SHARED_MEMORY = Path("/dev/shm")
 _PREFETCHED = 2  # batches per process, torch's default

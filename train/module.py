@@ -16,7 +16,7 @@ from torchmetrics import CatMetric
 
 from train.faults import LossNotFiniteError
 from train.image_augmentation import ImageAugment, ImageAugmentConfig
-from vision.bounds import at_least_one, inner_fraction, not_negative, positive
+from vision.configuration.bounds import at_least_one, inner_fraction, not_negative, positive
 from vision.errors import DactylError
 from vision.network_files import checkpoint_record
 from vision.networks.losses import LossConfig

@@ -32,8 +32,8 @@ from train.batches import BATCH_KEYS, Batch, collate
 from train.online_config import OnlineConfig
 from train.online_device import DeviceBatches
 from vision.errors import DactylError
-from vision.hardware import count_or_cores
 from vision.io.json_values import to_jsonable
+from vision.machine.hardware import count_or_cores
 from vision.scene.scene import Scene
 from vision.storage.datasets import TripletDataset
 from vision.storage.manifest import DatasetFolder

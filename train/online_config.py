@@ -10,7 +10,7 @@ from datagen.appearance.pose_augmentation import PoseAugmentConfig
 from datagen.generate.drawable import require_drawable
 from datagen.render import RENDERERS
 from datagen.render.base import RenderOptions
-from vision.bounds import all_cores_or_some, at_least_one, fraction, known_device, not_negative, positive
+from vision.configuration.bounds import all_cores_or_some, at_least_one, fraction, known_device, not_negative, positive
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from vision.drawing.wireframes import PREDICTED_COLOR, TRUE_COLOR, Wireframe, dr
 from vision.geometry.cameras import Cameras
 from vision.geometry.poses import Pose
 from vision.networks.pose_model import PoseModel
-from vision.scene.symmetries import symmetric_distance
+from vision.objects.symmetries import symmetric_distance
 from vision.storage.datasets import TripletDataset
 
 _COLUMNS = 2

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from vision.hardware import fast_bfloat16
+from vision.machine.hardware import fast_bfloat16
 from vision.storage.folders import CONFIG, read_reservation
 
 AUTO = "auto"

@@ -13,7 +13,7 @@ import lightning
 from lightning.pytorch.callbacks import Callback, ProgressBar
 
 from train.data import TripletDataModule
-from vision.progress import progress
+from vision.machine.progress import progress
 
 
 class TrainingBar(ProgressBar):

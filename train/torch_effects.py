@@ -18,7 +18,7 @@ from train.jpeg import compressed
 from vision import color
 from vision.camera_effects import CameraEffects, CameraEffectsConfig, disc_kernels, line_kernels, squared_distance
 from vision.geometry.rotations import FloatArray
-from vision.scene.rig import Rig
+from vision.rigs.rig import Rig
 
 _LIGHT = color.linear_from_srgb(np.arange(256) / 255)
 

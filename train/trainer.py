@@ -18,7 +18,7 @@ from train.preemption import StopOnSignal
 from train.progress import Rates, TrainingBar
 from vision.errors import DactylError, UsageError, format_error
 from vision.io.json_values import fingerprint
-from vision.spacing import evenly_spaced
+from vision.statistics.spacing import evenly_spaced
 
 
 def make_trainer(config: TrainConfig, options: dict[str, Any], data: TripletDataModule) -> lightning.Trainer:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from vision.bounds import fraction
+from vision.configuration.bounds import fraction
 from vision.distributions import Uniform, UniformInt
 from vision.geometry.rotations import FloatArray
 

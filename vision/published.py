@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vision.trials import ConsecutiveGoals
+from vision.statistics.trials import ConsecutiveGoals
 
 STEP_SECONDS = 0.08
 """Section 4.1: one step of the environment, in which each camera takes one image, s."""

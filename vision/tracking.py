@@ -24,10 +24,10 @@ from numpy.typing import ArrayLike
 from scipy.spatial.transform import Rotation
 from scipy.special import gammaincinv
 
-from vision.bounds import at_least_one, inner_fraction, positive
+from vision.configuration.bounds import at_least_one, inner_fraction, positive
 from vision.geometry.poses import Pose
 from vision.geometry.rotations import FloatArray
-from vision.scene.symmetries import Symmetries, least_turn
+from vision.objects.symmetries import Symmetries, least_turn
 
 _ANY_ANGLE = np.pi**2 / 3  # rad^2, variance of an unknown angle
 

@@ -27,7 +27,7 @@ from typing import Any
 from benchmarks.machine import describe
 from vision.io.files import atomic_write
 from vision.io.json_values import canonical_json
-from vision.processes import die_with
+from vision.machine.processes import die_with
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S, TINY_LIMIT_S = 540.0, 1_500.0  # a machine without a GPU may be slow and busy

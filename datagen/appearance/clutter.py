@@ -20,7 +20,7 @@ from scipy.spatial.transform import Rotation
 from datagen.appearance.clutter_pieces import ClutterPart, ClutterPiece, Place
 from datagen.appearance.clutter_shapes import KINDS, chain
 from datagen.variation import generator, unit_vector
-from vision.bounds import fraction
+from vision.configuration.bounds import fraction
 from vision.distributions import LogUniform, Uniform, UniformInt
 from vision.geometry.rotations import FloatArray
 

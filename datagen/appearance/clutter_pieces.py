@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray, matrix_from_quaternion
-from vision.scene.objects import joined
+from vision.objects.pose_object import joined
 
 Place = Literal["behind", "beside", "front", "above"]
 _PLACES = ("behind", "beside", "front", "above")

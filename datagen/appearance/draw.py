@@ -26,9 +26,9 @@ from vision.distributions import Uniform, UniformInt
 from vision.geometry.cameras import change_field_of_view, displace
 from vision.geometry.rotations import FloatArray
 from vision.io.json_values import to_jsonable
+from vision.objects.pose_object import Color
 from vision.published import CAMERA_FOVY_DEG, CAMERA_POSITION_M, CAMERA_ROTATION_DEG
-from vision.scene.objects import Color
-from vision.scene.rig import Rig
+from vision.rigs.rig import Rig
 from vision.scene.scene import Scene
 
 

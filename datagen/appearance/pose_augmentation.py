@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from datagen.variation import generator
 from vision.distributions import Normal
 from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
-from vision.scene.objects import PoseObject
+from vision.objects.pose_object import PoseObject
 
 
 @dataclass(frozen=True)

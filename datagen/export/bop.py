@@ -27,14 +27,14 @@ from numpy.typing import NDArray
 
 from datagen.export.bop_masks import Silhouette
 from datagen.export.bop_models import MM, OBJECT_ID, write_models
-from vision.bounds import at_least_one
+from vision.configuration.bounds import at_least_one
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras, project, to_opencv
 from vision.geometry.poses import Pose
 from vision.geometry.rotations import rigid_transform
 from vision.io.files import exclusive_folder
 from vision.io.store import Location
-from vision.progress import progress
+from vision.machine.progress import progress
 from vision.storage.datasets import TripletDataset
 
 LEAST_VISIBLE = 0.1  # visible fraction of the object below which BOP sets no target

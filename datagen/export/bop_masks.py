@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
 from vision.geometry.triangles import fill_triangles
-from vision.scene.rig import Camera
+from vision.rigs.rig import Camera
 from vision.storage.shards import mask_box
 
 

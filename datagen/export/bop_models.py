@@ -10,7 +10,7 @@ import numpy as np
 import trimesh
 
 from vision.geometry.rotations import FloatArray
-from vision.scene.objects import PoseObject
+from vision.objects.pose_object import PoseObject
 
 OBJECT_ID = 1
 MM = 1000.0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vision.config import parse
-from vision.console import Console
+from vision.configuration.command_line import parse
+from vision.machine.console import Console
 
 
 def main_bop(argv: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datagen.generate.config import RenderConfig
 from datagen.generate.shard_task import encoded_samples, shard_renderer
 from datagen.states.drawn import DrawnStates
-from vision.progress import Advance
+from vision.machine.progress import Advance
 from vision.scene.scene import Scene
 
 

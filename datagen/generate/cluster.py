@@ -17,7 +17,7 @@ from typing import Any
 from datagen.generate.shard_task import ShardTask
 from datagen.workers.pool import ATTEMPTS, PLACE, TASKS_PER_PROCESS, TaskFailedError, TransientError
 from datagen.workers.ray_cluster import connected
-from vision.progress import Advance
+from vision.machine.progress import Advance
 from vision.storage.shards import ShardRecord
 
 _IN_FLIGHT = 2_000  # tasks submitted to Ray at once: more than a cluster has cores, few enough to wait for quickly

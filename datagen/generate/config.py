@@ -13,7 +13,7 @@ from datagen.render import RENDERERS, ours_where, picture_options, traits_of
 from datagen.render.base import RENDERING, RenderOptions, rendered_scene
 from datagen.sim.complete import complete_scene
 from datagen.states.files import states_fingerprint, states_scene
-from vision.bounds import all_cores_or_some, at_least_one, not_negative, positive
+from vision.configuration.bounds import all_cores_or_some, at_least_one, not_negative, positive
 from vision.io.json_values import to_jsonable
 from vision.io.store import Location
 from vision.scene.load import check_scene

@@ -16,19 +16,19 @@ from datagen.render import traits_of
 from datagen.states.drawn import load_drawn_states
 from datagen.workers.pool import TASKS_PER_PROCESS, TaskFailedError, run
 from vision.errors import DactylError
-from vision.hardware import count_or_cores
 from vision.io import store
 from vision.io.files import atomic_write, exclusive_folder, remove, require_unchanged
 from vision.io.json_values import fingerprint
 from vision.io.store import Location
-from vision.progress import Advance, progress
+from vision.machine.hardware import count_or_cores
+from vision.machine.progress import Advance, progress
+from vision.machine.versions import package_versions
 from vision.scene.scene import Scene
 from vision.storage.datasets import TripletDataset
 from vision.storage.folders import MANIFEST, reserve_output
 from vision.storage.manifest import DatasetManifest
 from vision.storage.records import write_record
 from vision.storage.shards import ShardRecord, committed_shard, distinct_renderers, recorded_shards, shard_name
-from vision.versions import package_versions
 
 _LOOKS_AT_ONCE = 16
 _REUSED_TASKS = 1_000  # shards that a process with a reusable renderer makes

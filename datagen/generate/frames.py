@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from datagen.appearance.sample import Sample
 from datagen.workers.pool import TransientError
-from vision.scene.rig import Rig
+from vision.rigs.rig import Rig
 
 # A frame whose levels have a smaller standard deviation is blank: real ones have 20 or more.
 _MIN_FRAME_STD = 1.0

@@ -29,7 +29,7 @@ from datagen.variation import generator
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras
 from vision.geometry.poses import Pose
-from vision.progress import Advance
+from vision.machine.progress import Advance
 from vision.scene.scene import Scene
 from vision.storage.shards import ShardRecord, encode_sample, write_shard
 

@@ -14,7 +14,7 @@ from datagen.generate.config import RenderConfig
 from datagen.generate.shard_task import make_samples
 from datagen.render.world_values import Values, WorldValues
 from datagen.states.drawn import DrawnStates
-from vision.progress import Advance
+from vision.machine.progress import Advance
 from vision.scene.scene import Scene
 
 Labels = dict[str, NDArray[Any]]

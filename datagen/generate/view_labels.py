@@ -17,7 +17,7 @@ from vision.geometry.cameras import Cameras, project
 from vision.geometry.poses import Pose
 from vision.geometry.rotations import FloatArray
 from vision.geometry.triangles import pixels_of_boxes
-from vision.scene.objects import joined
+from vision.objects.pose_object import joined
 from vision.scene.scene import Scene
 from vision.storage.shards import mask_box
 

@@ -18,13 +18,13 @@ from datagen.pictures.numpy_effects import apply_effects
 from datagen.render import RENDERERS, traits_of
 from datagen.render.base import RENDERING, RenderOptions
 from datagen.variation import generator
-from vision.bounds import not_negative
+from vision.configuration.bounds import not_negative
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras, project
 from vision.geometry.poses import Pose
 from vision.io.decode import convert
 from vision.io.store import Location, names
-from vision.progress import progress
+from vision.machine.progress import progress
 from vision.storage.datasets import TripletDataset
 from vision.storage.folders import MANIFEST
 from vision.storage.layout import sample_key

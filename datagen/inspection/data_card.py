@@ -12,7 +12,7 @@ from vision.drawing.sheets import dataset_sheet
 from vision.io import store
 from vision.io.files import atomic_write, read_start
 from vision.io.store import Location
-from vision.spacing import evenly_spaced
+from vision.statistics.spacing import evenly_spaced
 from vision.storage.datasets import TripletDataset
 from vision.storage.schema import IMAGES, LABEL, MASKS
 from vision.templating import render

@@ -25,7 +25,7 @@ from datagen.render import create_renderer
 from datagen.render.base import Renderer, RendererInfo, RenderOptions, rendered_scene
 from datagen.sim.complete import complete_scene
 from datagen.sim.materials import Material
-from vision.bounds import positive
+from vision.configuration.bounds import positive
 from vision.errors import DactylError
 from vision.geometry.cameras import project
 from vision.scene.scene import Scene

@@ -14,7 +14,7 @@ from datagen.inspection.filters import SampleErrors, filter_table
 from vision.drawing.wireframes import LABEL_COLOR, projected_edges, visible_edges
 from vision.geometry.cameras import Cameras
 from vision.geometry.poses import Pose
-from vision.spacing import evenly_spaced
+from vision.statistics.spacing import evenly_spaced
 from vision.storage.datasets import TripletDataset
 from vision.templating import inline_script, render
 

@@ -19,7 +19,7 @@ from vision.errors import printable
 from vision.geometry.rotations import count_by_cube_rotation
 from vision.io.json_values import to_jsonable
 from vision.io.store import Location
-from vision.spacing import evenly_spaced
+from vision.statistics.spacing import evenly_spaced
 from vision.storage.datasets import TripletDataset
 from vision.storage.schema import SCHEMA_VERSION
 

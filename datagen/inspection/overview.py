@@ -10,12 +10,12 @@ from typing import Literal
 from datagen.inspection.filters import SampleErrors
 from datagen.inspection.gallery import page, page_numbers
 from datagen.inspection.info import dataset_table
-from vision.bounds import at_least_one, not_negative
-from vision.console import Console
+from vision.configuration.bounds import at_least_one, not_negative
 from vision.drawing.sheets import dataset_sheet, save_png
 from vision.io.files import atomic_write
 from vision.io.store import Location
-from vision.spacing import evenly_spaced
+from vision.machine.console import Console
+from vision.statistics.spacing import evenly_spaced
 from vision.storage.datasets import TripletDataset
 
 

@@ -13,10 +13,10 @@ from rich.table import Table
 
 from vision.geometry.cameras import project
 from vision.geometry.rotations import FloatArray
+from vision.objects.pose_object import PoseObject
+from vision.rigs.rig import Camera
 from vision.scene.framing import pixels_across
 from vision.scene.hand import Hand
-from vision.scene.objects import PoseObject
-from vision.scene.rig import Camera
 from vision.scene.scene import Scene
 from vision.solvers.landmarks import locate_landmarks
 

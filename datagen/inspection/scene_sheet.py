@@ -21,7 +21,7 @@ from vision.drawing.wireframes import LABEL_COLOR, Wireframe, draw_wireframes
 from vision.geometry.cameras import project
 from vision.geometry.poses import Pose
 from vision.geometry.rotations import FloatArray
-from vision.scene.rig import Camera
+from vision.rigs.rig import Camera
 from vision.scene.scene import Scene
 
 _KEYPOINT_COLOR = "#ff9f1a"

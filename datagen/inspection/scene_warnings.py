@@ -10,11 +10,11 @@ from scipy.spatial import ConvexHull
 
 from datagen.inspection.scene import inside
 from vision.geometry.rotations import FloatArray
-from vision.scene.calibration import MAX_POSITION_M
+from vision.objects.mesh_symmetries import symmetries_change_colors, undeclared_symmetry
+from vision.objects.pose_object import Piece, PoseObject
+from vision.rigs.calibration import MAX_POSITION_M
+from vision.rigs.rig import Camera
 from vision.scene.framing import pixels_across
-from vision.scene.mesh_symmetries import symmetries_change_colors, undeclared_symmetry
-from vision.scene.objects import Piece, PoseObject
-from vision.scene.rig import Camera
 from vision.scene.scene import Scene
 from vision.scene.surroundings import Background
 

@@ -15,10 +15,10 @@ from datagen.inspection.check import stored_sample
 from datagen.render.base import RenderOptions
 from datagen.render.stage import Stage
 from vision.errors import DactylError
-from vision.extras import optional
 from vision.geometry.rotations import FloatArray
-from vision.progress import progress
-from vision.scene.objects import PoseObject
+from vision.machine.extras import optional
+from vision.machine.progress import progress
+from vision.objects.pose_object import PoseObject
 from vision.scene.scene import Scene
 from vision.storage.datasets import TripletDataset
 

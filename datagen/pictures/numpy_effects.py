@@ -16,7 +16,7 @@ from vision.camera_effects import CameraEffects, CameraEffectsConfig, disc_kerne
 from vision.color import linear_from_srgb, srgb_from_linear
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
-from vision.scene.rig import Rig
+from vision.rigs.rig import Rig
 
 _LIGHT = linear_from_srgb(np.arange(256) / 255).astype(np.float32)
 

@@ -10,9 +10,9 @@ from datagen.pictures.surroundings import Surroundings, normalised, resized
 from datagen.pictures.texture_files import bytes_hash, decode_picture, unreadable
 from vision.color import linear_from_srgb
 from vision.errors import DactylError
-from vision.extras import optional
 from vision.geometry.rotations import FloatArray
 from vision.io.files import read_file
+from vision.machine.extras import optional
 
 SUFFIXES = (".hdr", ".exr", ".jpg", ".jpeg", ".png")
 _MAX_BYTES = 512 * 2**20

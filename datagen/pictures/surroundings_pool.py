@@ -11,7 +11,7 @@ from datagen.pictures.surroundings import KINDS, Surroundings, draw_surroundings
 from datagen.pictures.surroundings_files import SUFFIXES, read_surroundings
 from datagen.pictures.texture_files import picture_files
 from datagen.variation import generator
-from vision.bounds import fraction
+from vision.configuration.bounds import fraction
 from vision.distributions import LogUniform
 
 MAP_HEIGHT = 128

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from datagen.pictures.textures import Texture
 from vision.errors import DactylError
 from vision.io.files import read_file
-from vision.scene.mesh_files import is_clipped
+from vision.objects.mesh_files import is_clipped
 
 PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 """Formats that Pillow may assume; it passes some others to external programs that execute them."""

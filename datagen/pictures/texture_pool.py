@@ -12,7 +12,7 @@ from datagen.pictures.texture_files import picture_files, read_texture
 from datagen.pictures.textures import KINDS, Texture, draw_texture
 from datagen.sim.materials import Material
 from datagen.variation import generator
-from vision.bounds import fraction
+from vision.configuration.bounds import fraction
 from vision.distributions import LogUniform
 from vision.io.json_values import to_jsonable
 

@@ -160,7 +160,7 @@ def _line(rng: np.random.Generator, width: int, height: int) -> FloatArray:
 
 @cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    from vision.scene.glyphs import FONT  # late: it also imports what draws letters as meshes
+    from vision.objects.glyphs import FONT  # late: it also imports what draws letters as meshes
 
     return ImageFont.truetype(FONT, size)
 

@@ -13,9 +13,9 @@ import numpy as np
 from datagen.policy.explore import RandomExploration
 from datagen.sim.interface import Observation, Policy, blank_observation
 from datagen.sim.scene import SimScene
-from vision.console import Console
 from vision.errors import DactylError
 from vision.io.files import require_unchanged, sha256
+from vision.machine.console import Console
 from vision.registry import Registry
 from vision.scene.scene import Scene
 

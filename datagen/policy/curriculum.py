@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from vision.bounds import fraction
+from vision.configuration.bounds import fraction
 
 
 @dataclass(frozen=True)

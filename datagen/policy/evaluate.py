@@ -20,15 +20,15 @@ from datagen.sim.interface import Observation, Policy
 from datagen.sim.randomization import EVERYTHING, NOTHING, Randomization
 from datagen.sim.trials import EVALUATION, TrialRules, Trials
 from datagen.variation import generator
-from vision.bounds import all_cores_or_some, at_least_one
+from vision.configuration.bounds import all_cores_or_some, at_least_one
 from vision.io.files import atomic_write, require_unchanged
 from vision.io.json_values import canonical_json, to_jsonable
-from vision.progress import Advance, progress
+from vision.machine.progress import Advance, progress
 from vision.published import TRIALS
 from vision.scene.load import check_scene, load_scene
 from vision.scene.scene import Scene
+from vision.statistics.trials import GOAL_TITLES, ConsecutiveGoals, Ending
 from vision.templating import markdown_table
-from vision.trials import GOAL_TITLES, ConsecutiveGoals, Ending
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vision.bounds import fraction
+from vision.configuration.bounds import fraction
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from scipy.spatial.transform import Rotation
 from datagen.sim.interface import Observation
 from datagen.sim.scene import SimScene
 from vision.geometry.rotations import FloatArray, rotation_from_quaternion
-from vision.scene.objects import PoseObject
-from vision.scene.symmetries import Symmetries, least_turn
+from vision.objects.pose_object import PoseObject
+from vision.objects.symmetries import Symmetries, least_turn
 
 SENSED_INPUTS = ("fingertip_position", "object_position", "object_shape", "joint_position", "last_action")
 """Parts of the state vector that sensors report; velocities only a simulator knows."""

@@ -21,7 +21,7 @@ from datagen.policy.learner import PartsLearner
 from datagen.policy.memory import Memory
 from datagen.policy.network import Actor, Normaliser
 from datagen.policy.targets import Servo
-from vision.bounds import positive
+from vision.configuration.bounds import positive
 
 
 class _Batch(NamedTuple):

@@ -10,9 +10,9 @@ from datagen.policy.curriculum import Widening
 from datagen.policy.her import Learning
 from datagen.sim.environment import Environment
 from datagen.sim.randomization import EVERYTHING, GROUPS, NOTHING, Group, Randomization
-from vision.bounds import all_cores_or_some, at_least_one, known_device, not_negative
-from vision.hardware import count_or_cores
+from vision.configuration.bounds import all_cores_or_some, at_least_one, known_device, not_negative
 from vision.io.json_values import to_jsonable
+from vision.machine.hardware import count_or_cores
 from vision.scene.load import check_scene
 from vision.scene.scene import Scene
 

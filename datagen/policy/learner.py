@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from vision.hardware import fast_bfloat16
+from vision.machine.hardware import fast_bfloat16
 
 
 class PartsLearner(ABC):

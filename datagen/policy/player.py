@@ -23,7 +23,7 @@ from datagen.policy.starts import start_states
 from datagen.policy.targets import JointTargets
 from datagen.sim.trials import TRAINING, Trials
 from datagen.variation import generator
-from vision.hardware import one_thread
+from vision.machine.hardware import one_thread
 from vision.scene.scene import Scene
 
 _MEMORY = 0.75  # correlation of exploration noise from step to step: it pushes for a third of a second

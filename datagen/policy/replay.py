@@ -19,7 +19,7 @@ from datagen.policy.memory import rotations_since
 from datagen.sim.outcome import GOAL_THRESHOLD
 from vision.errors import DactylError
 from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
-from vision.scene.symmetries import Symmetries, least_turn
+from vision.objects.symmetries import Symmetries, least_turn
 
 _GOING_ON = np.iinfo(np.int64).max
 

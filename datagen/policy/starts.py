@@ -9,7 +9,7 @@ import numpy as np
 from datagen.sim.environment import Environment
 from vision.geometry.rotations import FloatArray
 from vision.io.files import atomic_write
-from vision.progress import progress
+from vision.machine.progress import progress
 
 STARTS = "starts.npy"
 

@@ -27,7 +27,7 @@ from datagen.sim.interface import Observation, Policy, Worlds
 from datagen.sim.scene import SimScene
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
-from vision.hardware import one_thread
+from vision.machine.hardware import one_thread
 
 
 class NetworkPolicy:

@@ -39,9 +39,9 @@ from datagen.policy.student import Student
 from datagen.sim.complete import complete_scene
 from datagen.variation import generator
 from vision.errors import DactylError
-from vision.hardware import torch_device
 from vision.io.files import atomic_write, exclusive_folder
-from vision.progress import progress
+from vision.machine.hardware import torch_device
+from vision.machine.progress import progress
 from vision.scene.scene import Scene
 from vision.storage.folders import reserve_output
 

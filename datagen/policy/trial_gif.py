@@ -24,9 +24,9 @@ from vision.distributions import Uniform
 from vision.drawing.gif import save_gif
 from vision.geometry.cameras import camera_matrix, look_at
 from vision.geometry.rotations import FloatArray
-from vision.progress import progress
+from vision.machine.progress import progress
 from vision.published import STEP_SECONDS
-from vision.scene.rig import Camera, Rig
+from vision.rigs.rig import Camera, Rig
 from vision.scene.scene import Scene
 
 _SIZE = 320  # pixels, width and height of the image

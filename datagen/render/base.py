@@ -17,7 +17,7 @@ from datagen.appearance.sample import Sample
 from datagen.render.unity_options import UnityOptions
 from datagen.render.warp_options import WarpOptions
 from datagen.sim.materials import Material
-from vision.bounds import at_least_one, drawable_size
+from vision.configuration.bounds import at_least_one, drawable_size
 from vision.scene.scene import Scene
 
 RENDERING = 3

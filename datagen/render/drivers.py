@@ -14,7 +14,7 @@ import os
 import sys
 
 from vision.errors import DactylError
-from vision.hardware import memory_limit_gb
+from vision.machine.hardware import memory_limit_gb
 
 _VULKAN_PACKAGES = "libvulkan1 mesa-vulkan-drivers"
 _OPENGL_PACKAGES = "libegl1 libgl1 libosmesa6"

@@ -23,7 +23,7 @@ from datagen.render.filament_textures import FilamentTextures
 from datagen.render.sky import Sky
 from datagen.render.stage import Stage
 from vision.geometry.cameras import camera_centres
-from vision.scene.rig import Camera
+from vision.rigs.rig import Camera
 
 # Candela per unit of Unity's: with Table 9's largest total, 15 from 1.25 m, a face has its calibrated colour.
 _CANDELA_PER_UNIT = 8_000.0

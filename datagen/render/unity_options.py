@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from vision.bounds import at_least_one, fraction, positive
+from vision.configuration.bounds import at_least_one, fraction, positive
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from datagen.render.stage import Stage
 from datagen.render.world_values import Values
 from datagen.workers.pool import PLACE
 from vision.errors import DactylError
-from vision.extras import optional
-from vision.hardware import processor_name
-from vision.versions import package_version
+from vision.machine.extras import optional
+from vision.machine.hardware import processor_name
+from vision.machine.versions import package_version
 
 _WORLDS_ON_GPU, _WORLDS_ON_CPU = 64, 4
 _OF_DATA = ("geom_xpos", "geom_xmat", "light_xpos", "light_xdir", "cam_xpos", "cam_xmat")

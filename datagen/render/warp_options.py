@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vision.bounds import at_least_one, known_device
+from vision.configuration.bounds import at_least_one, known_device
 
 
 @dataclass(frozen=True)

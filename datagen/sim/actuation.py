@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from datagen.sim.physics import Generators
 from datagen.sim.scene import SimScene
 from datagen.sim.streams import Stream
-from vision.bounds import fraction
+from vision.configuration.bounds import fraction
 from vision.geometry.rotations import FloatArray
 
 if TYPE_CHECKING:

@@ -36,9 +36,9 @@ from vision.geometry.rotations import (
     quaternion_from_rotation,
     rotation_from_quaternion,
 )
-from vision.hardware import count_or_cores
+from vision.machine.hardware import count_or_cores
+from vision.objects.symmetries import least_turn
 from vision.scene.scene import Scene
-from vision.scene.symmetries import least_turn
 from vision.storage.schema import STATES
 
 SUBSTEPS = 10  # MuJoCo steps of 8 ms in one environment step of 80 ms

@@ -8,9 +8,9 @@ import numpy as np
 from datagen.sim.geom_meshes import geom_mesh
 from vision.geometry.cameras import project
 from vision.geometry.rotations import FloatArray, matrix_from_quaternion
+from vision.objects.mesh_points import farthest
+from vision.rigs.rig import Rig
 from vision.scene.landmarks import Landmarks
-from vision.scene.mesh_points import farthest
-from vision.scene.rig import Rig
 
 _MOST_LANDMARKS, _FEWEST_LANDMARKS = 16, 6
 _LANDMARK_SPACING = 0.005  # m: closer ones look alike to a network

@@ -16,8 +16,8 @@ from datagen.sim.hand import whole_model
 from datagen.sim.materials import Material
 from vision.errors import DactylError
 from vision.geometry.rotations import matrix_from_quaternion
+from vision.objects.mesh_reduction import reduced
 from vision.scene.hand import Hand
-from vision.scene.mesh_reduction import reduced
 
 _SAME_SHAPE = 1e-3  # m by which a reduced mesh's surface may move: less than a pixel of any usual rig
 _ROUND = (mujoco.mjtWrap.mjWRAP_SPHERE, mujoco.mjtWrap.mjWRAP_CYLINDER)  # geoms that a tendon may run over

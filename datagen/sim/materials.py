@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from vision.scene.objects import Part
+from vision.objects.pose_object import Part
 
 Group = Literal["link", "surface", "letter", "background"]
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from vision.errors import DactylError
-from vision.extras import install
+from vision.machine.extras import install
 
 ROOT = "MENAGERIE_ROOT"
 """Menagerie's own environment variable for the folder of a clone."""

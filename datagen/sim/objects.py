@@ -12,7 +12,7 @@ from datagen.sim.backgrounds import BOWL_WALL, FLOOR
 from datagen.sim.materials import Material
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
-from vision.scene.objects import Part, PoseObject
+from vision.objects.pose_object import Part, PoseObject
 from vision.scene.scene import Scene
 
 OBJECT = "object"

@@ -24,8 +24,8 @@ from datagen.sim.picture_parts import LIGHTS, add_cameras_and_lights, add_sky, a
 from datagen.sim.texture_coordinates import add_missing_coordinates
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
+from vision.objects.pose_object import PoseObject
 from vision.scene.hand import Hand
-from vision.scene.objects import PoseObject
 from vision.scene.scene import Scene
 
 PHYSICS_TIMESTEP = 0.008  # s, MuJoCo's step (paper, appendix C.1)

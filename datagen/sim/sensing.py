@@ -13,9 +13,9 @@ from scipy.spatial.transform import Rotation
 from datagen.sim.interface import Observation
 from datagen.sim.physics import Generators
 from datagen.sim.streams import Stream
-from vision.bounds import not_negative
+from vision.configuration.bounds import not_negative
 from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotation_from_quaternion
-from vision.scene.symmetries import Symmetries, least_turn
+from vision.objects.symmetries import Symmetries, least_turn
 
 if TYPE_CHECKING:
     from datagen.sim.randomization import Randomization

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from datagen.sim.interface import Worlds
 from datagen.sim.outcome import Outcome
-from vision.bounds import at_least_one
+from vision.configuration.bounds import at_least_one
 from vision.published import STEP_SECONDS
 
 

@@ -28,12 +28,12 @@ from datagen.states.files import (
 from datagen.states.parts import PartTask, StatesPart
 from datagen.workers.pool import TaskFailedError
 from datagen.workers.stream import OrderedStream
-from vision.bounds import all_cores_or_some, at_least_one, not_negative
+from vision.configuration.bounds import all_cores_or_some, at_least_one, not_negative
 from vision.errors import DactylError
-from vision.hardware import count_or_cores, usable_cores
 from vision.io.files import exclusive_folder, remove
 from vision.io.json_values import to_jsonable
-from vision.progress import progress
+from vision.machine.hardware import count_or_cores, usable_cores
+from vision.machine.progress import progress
 from vision.scene.load import check_scene, load_scene
 from vision.scene.scene import Scene
 from vision.storage.folders import MANIFEST, reserve_output

@@ -23,12 +23,12 @@ from vision.errors import DactylError
 from vision.io.decode import Count, Name, Record, Sha256, Text
 from vision.io.files import MAX_MANIFEST_BYTES, sha256
 from vision.io.json_values import fingerprint
+from vision.machine.versions import package_versions
 from vision.scene.scene import Scene
 from vision.storage.folders import CONFIG, MANIFEST
 from vision.storage.records import read_record, write_record
 from vision.storage.schema import STATES
 from vision.storage.tables import read_table, write_table
-from vision.versions import package_versions
 
 Columns = dict[str, NDArray[Any]]
 """Rows of states by keys of ``vision.storage.schema.STATES``."""

@@ -15,7 +15,7 @@ from datagen.sim.randomization import EVERYTHING, NOTHING
 from datagen.sim.trials import TRAINING, Trials
 from datagen.states.files import REJECTIONS, Columns
 from datagen.variation import generator
-from vision.progress import Advance
+from vision.machine.progress import Advance
 from vision.scene.scene import Scene
 from vision.storage.schema import STATES
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from datagen.render.unity_options import PlayerOptions, UnityOptions
-from vision.bounds import at_least_one, drawable_size
-from vision.config import parse
-from vision.console import Console
+from vision.configuration.bounds import at_least_one, drawable_size
+from vision.configuration.command_line import parse
 from vision.io.files import atomic_write
+from vision.machine.console import Console
 from vision.scene.load import check_scene
 
 

@@ -5,7 +5,7 @@ protobuf.
 """
 
 from vision.errors import DactylError
-from vision.extras import install, optional
+from vision.machine.extras import install, optional
 
 try:
     with optional("mlagents_envs", "renderer unity"):

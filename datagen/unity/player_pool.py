@@ -16,8 +16,8 @@ import numpy as np
 from datagen.render.unity_options import PlayerOptions
 from datagen.unity import probe, probe_verdict, records, wire
 from datagen.unity.unity_player import EDITOR_PORT, PlayerFault, UnityPlayer
-from vision.console import Console
 from vision.errors import DactylError
+from vision.machine.console import Console
 
 
 @dataclass

@@ -13,7 +13,7 @@ from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from vision.errors import DactylError
-from vision.processes import collection_paused, die_with, signals_masked
+from vision.machine.processes import collection_paused, die_with, signals_masked
 
 UNGUARDED = 87
 """Exit status of a process that starts processes while it runs its parent's script again."""

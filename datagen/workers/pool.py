@@ -17,8 +17,8 @@ from typing import Any, Generic, TypeVar
 
 from datagen.workers.child import UNGUARDED, end, send_error, spawn
 from vision.errors import DactylError
-from vision.hardware import memory_limit_gb
-from vision.progress import Advance
+from vision.machine.hardware import memory_limit_gb
+from vision.machine.progress import Advance
 
 Result = TypeVar("Result")
 Task = Callable[[int, Advance], Result]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from vision.errors import DactylError
-from vision.extras import optional
+from vision.machine.extras import optional
 
 # Ray reads these at import: no usage reports, and enough time to start on a busy machine.
 RAY_ENVIRONMENT = {

@@ -13,7 +13,7 @@ from datagen.sim.randomization import EVERYTHING, GROUPS, NOTHING, Group, Random
 from datagen.sim.trials import EVALUATION, TrialRules
 from eval.scoring.conditions import ProtocolName
 from eval.scoring.trial_results import ObservationSource, Simulation
-from vision.bounds import all_cores_or_some, at_least_one, known_device, not_negative
+from vision.configuration.bounds import all_cores_or_some, at_least_one, known_device, not_negative
 from vision.io.json_values import to_jsonable
 from vision.scene.scene import Scene
 from vision.tracking import TrackingConfig

@@ -14,8 +14,8 @@ from vision.drawing.sheets import font
 from vision.drawing.wireframes import PREDICTED_COLOR, TRUE_COLOR, Wireframe, draw_triplet
 from vision.geometry.cameras import Cameras
 from vision.geometry.poses import Pose
+from vision.objects.pose_object import PoseObject
 from vision.published import STEP_SECONDS
-from vision.scene.objects import PoseObject
 
 _BAR = 26  # pixels below the images, for the caption
 _COLORS = 128  # fewer show banding, more enlarge the file

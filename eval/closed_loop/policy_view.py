@@ -16,8 +16,8 @@ from vision.geometry.rotations import (
     quaternion_from_rotation,
     rotation_from_quaternion,
 )
+from vision.objects.symmetries import Symmetries, least_turn, nearest_alike
 from vision.published import STEP_SECONDS
-from vision.scene.symmetries import Symmetries, least_turn, nearest_alike
 
 
 class WorldEstimates(NamedTuple):

@@ -18,11 +18,11 @@ from eval.report.trial_table import trial_table
 from eval.scoring.provenance import checkpoint_origin, software
 from eval.scoring.trial_results import RESULTS, ClosedLoop, ClosedLoopRecord, PlayRecord, load_closed_loop
 from vision.errors import DactylError
-from vision.hardware import count_or_cores
 from vision.io.files import atomic_write, exclusive_folder, remove
 from vision.io.json_values import fingerprint, to_jsonable
+from vision.machine.hardware import count_or_cores
+from vision.machine.progress import progress
 from vision.network_files import weights_file
-from vision.progress import progress
 from vision.storage.folders import reserve_output
 from vision.storage.records import write_record
 

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from eval.closed_loop.policy_view import PolicyView, WorldEstimates
 from vision.geometry.poses import Pose
+from vision.objects.symmetries import Symmetries
 from vision.published import STEP_SECONDS
-from vision.scene.symmetries import Symmetries
 from vision.tracking import Tracker, TrackingConfig
 
 

@@ -20,13 +20,13 @@ from eval.closed_loop.trial_appearance import draw_look
 from eval.closed_loop.vision_observer import VisionObserver
 from eval.scoring.estimator import Estimator, load_estimator
 from eval.scoring.trial_results import TRACE
-from vision.hardware import one_thread
 from vision.io.decode import Count, Record, Sha256, Text
 from vision.io.files import require_unchanged, sha256
-from vision.progress import Advance
+from vision.machine.hardware import one_thread
+from vision.machine.progress import Advance
+from vision.statistics.trials import Ending
 from vision.storage.records import read_record, write_record
 from vision.storage.tables import write_table
-from vision.trials import Ending
 
 BLOCK = 10  # trials in one task, stepped and estimated together
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from eval.estimation.config import EstimateConfig
 from eval.laboratory.pictures import shown
-from vision.config import parse
-from vision.console import Console
+from vision.configuration.command_line import parse
 from vision.errors import printable
-from vision.extras import require
+from vision.machine.console import Console
+from vision.machine.extras import require
 
 
 def main_estimate(argv: Sequence[str]) -> None:

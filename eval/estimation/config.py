@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from eval.laboratory.pictures import LONGEST_STEP_S, check_bits, refuse_shared
-from vision.bounds import at_least_one, at_most_seconds, known_device, positive
+from vision.configuration.bounds import at_least_one, at_most_seconds, known_device, positive
 from vision.tracking import TrackingConfig
 
 _NO_SHEETS = (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".pdf", ".svg", ".html", ".txt", ".csv")

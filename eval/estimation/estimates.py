@@ -19,10 +19,10 @@ from vision.estimator import PoseEstimates, PoseEstimator
 from vision.geometry.cameras import Cameras
 from vision.geometry.poses import Pose
 from vision.geometry.rotations import FloatArray, quaternion_to_matrix
-from vision.hardware import torch_device
-from vision.medians import lower_median
+from vision.machine.hardware import torch_device
 from vision.solvers.camera_errors import pose_covariance_of_cameras
 from vision.solvers.self_calibration import RigSolution
+from vision.statistics.medians import lower_median
 from vision.storage.folders import has_manifest
 
 PoseFrame = Literal["world", "capture"]

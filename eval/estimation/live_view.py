@@ -11,7 +11,7 @@ from eval.estimation.estimates import Estimate
 from eval.laboratory.opencv import opencv
 from vision.drawing.wireframes import projected_edges, visible_edges
 from vision.geometry.cameras import OPENCV_OFFSET, Cameras
-from vision.scene.objects import PoseObject
+from vision.objects.pose_object import PoseObject
 from vision.tracking import TrackedPose
 
 _SIDE = 400  # longer side of an image on the page, pixels

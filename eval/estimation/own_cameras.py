@@ -12,7 +12,7 @@ from eval.laboratory.frame_refinement import self_calibrate_with_frame
 from eval.scoring.found_cameras import refuse_several_rigs
 from vision.errors import DactylError
 from vision.estimator import Observations
-from vision.progress import progress
+from vision.machine.progress import progress
 
 _FIRST = 10
 """Number of triplets after which live cameras are first found; they are found again whenever the number doubles."""

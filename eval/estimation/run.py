@@ -19,8 +19,8 @@ from eval.estimation.own_cameras import find_own_cameras
 from eval.estimation.sources import Source, open_source
 from vision.errors import DactylError
 from vision.io.files import atomic_write
-from vision.progress import progress
-from vision.spacing import evenly_spaced
+from vision.machine.progress import progress
+from vision.statistics.spacing import evenly_spaced
 
 
 @dataclass

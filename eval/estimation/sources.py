@@ -20,7 +20,7 @@ from eval.laboratory.triplets import (
 )
 from vision.errors import DactylError
 from vision.scene.scene import Scene, require_same
-from vision.spacing import evenly_spaced
+from vision.statistics.spacing import evenly_spaced
 from vision.storage.datasets import TripletDataset
 from vision.storage.folders import has_manifest
 from vision.storage.layout import sample_key

@@ -15,8 +15,8 @@ from eval.laboratory.references import OpenCVIntrinsics, Placement, References, 
 from vision.errors import DactylError
 from vision.geometry.cameras import from_opencv
 from vision.geometry.distortion import Lens
-from vision.scene.calibration import CalibrationErrors, check_calibration_name, save_calibration
-from vision.scene.rig import Camera, Rig, check_camera_names
+from vision.rigs.calibration import CalibrationErrors, check_calibration_name, save_calibration
+from vision.rigs.rig import Camera, Rig, check_camera_names
 
 _MIN_PICTURES = 5  # images that show the board, for intrinsics
 _MIN_SPREAD_DEG = 15.0  # required angle between the two boards' normals that differ most

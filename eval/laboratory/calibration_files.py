@@ -14,8 +14,8 @@ from eval.laboratory.poses import inverse
 from vision.errors import DactylError
 from vision.geometry.cameras import camera_centres
 from vision.geometry.rotations import FloatArray, geodesic_distance, rigid_transform
-from vision.scene.rig import Camera, Rig
-from vision.scene.rig_readers import read_intrinsics, read_rig
+from vision.rigs.rig import Camera, Rig
+from vision.rigs.rig_readers import read_intrinsics, read_rig
 
 _PARALLEL = 0.98  # cosine between optical axes
 _SAME_M, _SAME_DEG = 0.05, 5.0  # between capture frame and world; if closer, only the cameras are displaced

@@ -21,7 +21,7 @@ from eval.laboratory.pictures import LONGEST_STEP_S
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray, rigid_transform, rotation_from_quaternion
 from vision.io.files import MAX_TABLE_BYTES, read_file
-from vision.scene.calibration import MAX_POSITION_M
+from vision.rigs.calibration import MAX_POSITION_M
 
 POSE_COLUMNS = ("time_s", "x", "y", "z", "qw", "qx", "qy", "qz")
 PICTURE_COLUMNS = ("time_s", "file")

@@ -10,9 +10,9 @@ from eval.laboratory.import_config import ImportConfig
 from eval.laboratory.pictures import shown
 from eval.laboratory.recordings import import_recording
 from eval.laboratory.self_calibration import SelfCalibrateConfig, calibrate_from
-from vision.config import parse
-from vision.console import Console
+from vision.configuration.command_line import parse
 from vision.errors import printable
+from vision.machine.console import Console
 
 _RECORDING = re.compile("^--from(?==|$)")  # option that selects self-calibration
 

@@ -23,8 +23,8 @@ from eval.laboratory.undistortion import View
 from vision.errors import DactylError
 from vision.geometry.cameras import camera_centres, project
 from vision.geometry.rotations import FloatArray, rigid_transform
-from vision.scene.objects import PoseObject
-from vision.spacing import evenly_spaced
+from vision.objects.pose_object import PoseObject
+from vision.statistics.spacing import evenly_spaced
 
 Verdict = Literal["fit", "cannot tell"]
 

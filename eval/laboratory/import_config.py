@@ -7,7 +7,7 @@ from pathlib import Path
 
 from eval.laboratory.pictures import check_bits
 from eval.laboratory.poses import check_pose
-from vision.bounds import at_most_seconds
+from vision.configuration.bounds import at_most_seconds
 from vision.scene.load import check_scene
 
 _IDENTITY = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)

@@ -17,7 +17,7 @@ from vision.errors import DactylError
 from vision.geometry.cameras import Cameras
 from vision.geometry.distortion import Lens
 from vision.geometry.rotations import FloatArray
-from vision.scene.rig import Camera, Rig
+from vision.rigs.rig import Camera, Rig
 
 
 class NetworkViews(ABC):

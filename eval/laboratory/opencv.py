@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from types import ModuleType
 
 from vision.errors import DactylError
-from vision.extras import optional
+from vision.machine.extras import optional
 
 
 def opencv() -> ModuleType:

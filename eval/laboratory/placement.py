@@ -12,7 +12,7 @@ from eval.laboratory.poses import inverse, reordered, transform_from_pose
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import FloatArray, geodesic_distance
-from vision.scene.rig import Rig
+from vision.rigs.rig import Rig
 
 _FAR_M, _FAR_DEG = 0.3, 45.0  # beyond this from the trained camera, the frame is wrong, not the camera displaced
 

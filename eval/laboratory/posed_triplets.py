@@ -15,8 +15,8 @@ from eval.laboratory.triplets import Triplet, picture_streams, recorded_triplets
 from eval.laboratory.undistortion import View
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray, rigid_transform, rotation_from_quaternion
-from vision.scene.objects import PoseObject
-from vision.scene.rig import Rig
+from vision.objects.pose_object import PoseObject
+from vision.rigs.rig import Rig
 
 _BASE_MM, _BASE_DEG = 3.0, 1.0  # a base whose markers move more was not fixed
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from vision.geometry.rotations import FloatArray, matrix_from_quaternion, quaternion_from_matrix, rigid_transform
-from vision.scene.calibration import MAX_POSITION_M
+from vision.rigs.calibration import MAX_POSITION_M
 
 
 def check_pose(key: str, pose: Sequence[float], max_position: float = MAX_POSITION_M) -> None:

@@ -1,6 +1,6 @@
 """Import of a laboratory's recording as a test set (docs/recording.md describes how to record).
 
-A recording is a folder with ``calibration.json`` (``vision.scene.calibration``), ``object.csv`` and optionally
+A recording is a folder with ``calibration.json`` (``vision.rigs.calibration``), ``object.csv`` and optionally
 ``base.csv`` (poses of the markers on the object and on the hand's base), and for every camera ``<camera>.csv`` with its
 images (``eval.laboratory.capture``). Each image of the first camera forms a triplet with the nearest ones of the other
 cameras; the object's pose is interpolated at the mean of their times. Images are undistorted and reduced in one step.
@@ -29,9 +29,9 @@ from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import quaternion_from_matrix
 from vision.io.files import exclusive_folder, remove, sha256
 from vision.io.json_values import fingerprint, to_jsonable
-from vision.progress import Advance, progress
-from vision.scene.calibration import load_calibration
-from vision.scene.rig import Rig
+from vision.machine.progress import Advance, progress
+from vision.rigs.calibration import load_calibration
+from vision.rigs.rig import Rig
 from vision.scene.scene import Scene
 from vision.storage.datasets import TripletDataset
 from vision.storage.folders import MANIFEST, reserve_output

@@ -14,13 +14,13 @@ from eval.laboratory.network_views import CalibratedViews, CentralViews, Network
 from eval.laboratory.pictures import LONGEST_STEP_S, check_bits, read_picture
 from eval.laboratory.triplets import picture_streams, recorded_triplets, sample_pictures
 from eval.scoring.found_cameras import refuse_several_rigs
-from vision.bounds import at_most_seconds
+from vision.configuration.bounds import at_most_seconds
 from vision.errors import DactylError
-from vision.progress import progress
-from vision.scene.calibration import check_calibration_name, save_calibration
-from vision.scene.rig import Rig
+from vision.machine.progress import progress
+from vision.rigs.calibration import check_calibration_name, save_calibration
+from vision.rigs.rig import Rig
 from vision.scene.scene import Scene, require_same
-from vision.spacing import evenly_spaced
+from vision.statistics.spacing import evenly_spaced
 from vision.storage.datasets import TripletDataset
 from vision.storage.folders import has_manifest
 

@@ -13,7 +13,7 @@ from eval.laboratory.capture import PictureStream, read_pictures
 from eval.laboratory.pictures import list_pictures
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
-from vision.scene.rig import Rig
+from vision.rigs.rig import Rig
 from vision.storage.datasets import TripletDataset
 
 

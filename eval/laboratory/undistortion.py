@@ -11,7 +11,7 @@ from eval.laboratory.opencv import opencv
 from vision.errors import DactylError
 from vision.geometry.cameras import OPENCV_OFFSET, Cameras, project
 from vision.geometry.rotations import FloatArray, rigid_transform
-from vision.scene.rig import Camera
+from vision.rigs.rig import Camera
 
 _SUPERSAMPLING = 3  # images are warped at three times their size and then averaged, to avoid aliasing
 

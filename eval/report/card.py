@@ -16,10 +16,10 @@ from eval.report.table_text import markdown
 from eval.scoring.record import RECORD, Evaluation, load_evaluation
 from eval.scoring.record_types import DatasetRecord
 from eval.scoring.table import Row, evaluation_rows, missing_rows
-from vision.config import parse
-from vision.console import Console
+from vision.configuration.command_line import parse
 from vision.errors import DactylError
 from vision.io.files import atomic_write, sha256
+from vision.machine.console import Console
 from vision.scene.scene import Scene
 from vision.templating import render
 

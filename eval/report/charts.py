@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from eval.report.plots import COLORS, PARTS, log_axis, log_scale, new_figure, plain_axes
 from eval.scoring.metrics import PoseErrors
 from eval.scoring.trial_results import OverTimeRecord
-from vision.bootstrap import Interval
+from vision.statistics.bootstrap import Interval
 
 _STYLES = {"nominal": "-", "self-calibrated": (0, (5, 1.5, 1, 1.5)), "calibrated": (0, (5, 1.5)), None: (0, (1, 2))}
 

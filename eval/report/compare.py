@@ -20,14 +20,14 @@ from eval.scoring.comparison import Difference, compare
 from eval.scoring.metrics import metrics
 from eval.scoring.record import Evaluation, load_evaluation
 from eval.scoring.table import NONE, intervals_over, too_few
-from vision.bootstrap import FEWEST_CLUSTERS, RESAMPLES
-from vision.config import parse
-from vision.console import Console
+from vision.configuration.command_line import parse
 from vision.errors import printable
 from vision.io.files import atomic_write
 from vision.io.json_values import canonical_json
+from vision.machine.console import Console
+from vision.machine.versions import package_version
+from vision.statistics.bootstrap import FEWEST_CLUSTERS, RESAMPLES
 from vision.storage.schema import SCHEMA_VERSION
-from vision.versions import package_version
 
 _TITLES = ("error", "test set", "protocol", "baseline", "candidate", "difference", "95 % CI", "significant")
 _TEXTS = 3

@@ -13,7 +13,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from vision.spacing import evenly_spaced
+from vision.statistics.spacing import evenly_spaced
 
 _MOST_POINTS = 200  # of a line; more are invisible and only enlarge the page
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from eval.report.plots import COLORS, PARTS, log_scale, new_figure, plain_axes
 from eval.scoring.metrics import PoseErrors
-from vision.bootstrap import Interval, mean_interval
+from vision.statistics.bootstrap import Interval, mean_interval
 
 _GROUPS = 8  # groups of samples, whose means form a trend
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from eval.scoring.metric_rows import Metric
 from eval.scoring.metrics import MAIN, ErrorSummary, metrics, table_metrics
 from eval.scoring.table import NONE, PUBLISHED, Row, table_notes, too_few
-from vision.console import Console
+from vision.machine.console import Console
 from vision.templating import markdown_table
 
 

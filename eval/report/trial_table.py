@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from eval.scoring.trial_results import ClosedLoop, PlayRecord
-from vision.bootstrap import mean_interval
 from vision.published import STEP_SECONDS, TRIALS
+from vision.statistics.bootstrap import mean_interval
+from vision.statistics.trials import GOAL_TITLES, ConsecutiveGoals
 from vision.templating import markdown_table
-from vision.trials import GOAL_TITLES, ConsecutiveGoals
 
 
 @dataclass(frozen=True)

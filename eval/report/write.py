@@ -25,8 +25,8 @@ from eval.scoring.trial_results import load_closed_loop
 from vision.errors import DactylError
 from vision.io.files import atomic_write
 from vision.io.json_values import canonical_json
+from vision.machine.versions import package_version
 from vision.storage.schema import SCHEMA_VERSION
-from vision.versions import package_version
 
 SUMMARY = "summary.md"
 _TAKEN = ("paper", "successor", "constant")

@@ -17,8 +17,8 @@ from scipy.spatial.transform import Rotation
 
 from eval.scoring.record_types import ConstantRecord
 from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotate, rotation_from_quaternion
-from vision.scene.symmetries import Symmetries
-from vision.spacing import evenly_spaced
+from vision.objects.symmetries import Symmetries
+from vision.statistics.spacing import evenly_spaced
 from vision.storage.datasets import TripletDataset
 
 _STARTS = 2_000  # random rotations all over SO(3): any rotation has one of them within about 11 degrees

@@ -15,8 +15,8 @@ import numpy as np
 from eval.scoring.metric_rows import Metric
 from eval.scoring.metrics import metrics
 from eval.scoring.record import EvaluatedSet, Evaluation, Scored
-from vision.bootstrap import Interval, difference_interval, mean_interval
 from vision.errors import DactylError, printable
+from vision.statistics.bootstrap import Interval, difference_interval, mean_interval
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from scipy.spatial.transform import Rotation
 from vision.geometry.cameras import Cameras, change_field_of_view
 from vision.io.decode import Name, Record
 from vision.published import CAMERA_FOVY_DEG, CAMERA_POSITION_M, CAMERA_ROTATION_DEG
-from vision.scene.rig import Rig
+from vision.rigs.rig import Rig
 
 ProtocolName = Literal["nominal", "self-calibrated", "calibrated"]
 PROTOCOLS: tuple[ProtocolName, ...] = ("nominal", "self-calibrated", "calibrated")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from eval.scoring.conditions import PROTOCOLS, ProtocolName
-from vision.bounds import at_least_one, known_device, not_negative
+from vision.configuration.bounds import at_least_one, known_device, not_negative
 from vision.io.store import Location
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision.geometry.cameras import Cameras
-from vision.hardware import torch_device
 from vision.io.files import require_unchanged, sha256
+from vision.machine.hardware import torch_device
 from vision.scene.scene import Scene
 
 if TYPE_CHECKING:  # slow: mistakes in the command line are reported before torch is imported

@@ -13,9 +13,9 @@ from eval.scoring.estimator import Estimator
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import geodesic_distance
-from vision.progress import progress
-from vision.scene.rig import Rig
-from vision.scene.rig_readers import read_rig
+from vision.machine.progress import progress
+from vision.rigs.rig import Rig
+from vision.rigs.rig_readers import read_rig
 from vision.storage.datasets import TripletDataset
 
 

@@ -22,7 +22,7 @@ from scipy.spatial import cKDTree
 from eval.scoring.pose_pairs import PosePairs
 from vision.geometry.cameras import project
 from vision.geometry.rotations import FloatArray, geodesic_distance
-from vision.scene.symmetries import symmetric_distance
+from vision.objects.symmetries import symmetric_distance
 
 WITHIN_DEG, WITHIN_MM = 5.0, 5.0
 """Errors up to both count as ``≤ 5° & 5 mm`` (Shotton et al., CVPR 2013, use 5 cm)."""

@@ -18,8 +18,8 @@ from vision.errors import DactylError
 from vision.geometry.cameras import Cameras
 from vision.geometry.poses import Pose
 from vision.geometry.rotations import FloatArray
+from vision.objects.pose_object import PoseObject
 from vision.registry import Registry
-from vision.scene.objects import PoseObject
 
 OTHERS = Registry("metric", "dactyl.metrics", {})
 """Metrics of other packages: a ``Metric`` each, under its key."""

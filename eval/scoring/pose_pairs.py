@@ -12,8 +12,8 @@ from scipy.spatial.transform import Rotation
 from vision.geometry.cameras import Cameras
 from vision.geometry.poses import Pose
 from vision.geometry.rotations import FloatArray
-from vision.scene.objects import PoseObject
-from vision.scene.symmetries import nearest_alike
+from vision.objects.pose_object import PoseObject
+from vision.objects.symmetries import nearest_alike
 
 
 @dataclass(frozen=True)

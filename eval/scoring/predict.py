@@ -22,12 +22,12 @@ from vision.errors import DactylError
 from vision.geometry.rotations import canonical_quaternion
 from vision.io.files import sha256
 from vision.io.json_values import differences
-from vision.progress import progress
+from vision.machine.progress import progress
+from vision.machine.versions import package_versions
 from vision.scene.scene import require_same
 from vision.storage.datasets import TripletDataset
 from vision.storage.schema import PREDICTIONS
 from vision.storage.tables import read_table, write_table
-from vision.versions import package_versions
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from eval.scoring.record_types import CheckpointFile, DatasetRecord, SoftwareRecord
 from vision.errors import DactylError
-from vision.hardware import processor_name
+from vision.machine.hardware import processor_name
+from vision.machine.versions import package_version
 from vision.storage.datasets import TripletDataset
 from vision.storage.folders import CONFIG, read_reservation
 from vision.storage.shards import distinct_renderers
-from vision.versions import package_version
 
 PACKAGES = ("dactyl-vision", "torch", "torchvision", "numpy", "scipy", "mujoco", "lightning")
 

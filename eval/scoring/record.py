@@ -28,7 +28,7 @@ from vision.errors import DactylError
 from vision.geometry.cameras import Cameras
 from vision.geometry.poses import Pose
 from vision.io.files import sha256
-from vision.scene.objects import PoseObject
+from vision.objects.pose_object import PoseObject
 from vision.scene.scene import Scene
 from vision.storage.records import read_record
 from vision.storage.schema import PREDICTIONS

@@ -17,8 +17,8 @@ from scipy.spatial import cKDTree
 
 from vision.geometry.poses import Pose
 from vision.geometry.rotations import FloatArray
-from vision.scene.objects import PoseObject
-from vision.spacing import evenly_spaced
+from vision.objects.pose_object import PoseObject
+from vision.statistics.spacing import evenly_spaced
 from vision.storage.datasets import TripletDataset
 from vision.storage.schema import LABEL, UNBOUNDED, Field
 

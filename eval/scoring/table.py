@@ -12,7 +12,7 @@ from eval.scoring.comparison import Difference
 from eval.scoring.conditions import ProtocolName
 from eval.scoring.metrics import ErrorSummary, PoseErrors, metrics, summarise, table_metrics
 from eval.scoring.record import EvaluatedSet, Evaluation, Scored
-from vision.bootstrap import FEWEST_CLUSTERS, Interval, mean_interval
+from vision.statistics.bootstrap import FEWEST_CLUSTERS, Interval, mean_interval
 
 EXPECTED_RENDERERS = ("filament", "classic", "unity", "real")
 """Renderers whose test sets a full report has; one without a test set is shown as missing, never filled in."""

@@ -29,9 +29,9 @@ from vision.errors import DactylError
 from vision.io.decode import Count, Record, Text, convert
 from vision.published import STEP_SECONDS
 from vision.scene.scene import Scene
+from vision.statistics.trials import Ending
 from vision.storage.records import read_record
 from vision.storage.schema import LABEL, PREDICTIONS, STATES, Field
-from vision.trials import Ending
 
 RESULTS = "results.json"
 

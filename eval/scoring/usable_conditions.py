@@ -8,8 +8,8 @@ from eval.scoring.conditions import PROTOCOLS, Condition, ProtocolName, camera_s
 from eval.scoring.config import EvaluateConfig
 from eval.scoring.estimator import Estimator
 from eval.scoring.found_cameras import points_elsewhere, recordings
-from vision.console import Console
 from vision.errors import DactylError
+from vision.machine.console import Console
 from vision.storage.datasets import TripletDataset
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import trimesh
 from PIL import Image, ImageDraw, ImageFont
 
-from vision.scene.glyphs import FONT
+from vision.objects.glyphs import FONT
 
 HEIGHT, RADIUS, WALL = 60.0, 24.0, 3.0
 SEGMENTS = 64

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gpu.__main__ import ROOT, BenchmarkPart, measure
-from vision.versions import package_version, package_versions
+from vision.machine.versions import package_version, package_versions
 
 EXPECTED = {
     "doctor": ("cores", "GPUs", "filament works", "classic works"),

@@ -11,7 +11,7 @@ import pytest
 from dactyl.cli import main
 from dactyl.commands import COMMANDS
 from datagen.generate.config import RenderConfig
-from vision.config import UsageError, parse
+from vision.configuration.command_line import UsageError, parse
 from vision.io.json_values import differences, to_jsonable
 
 

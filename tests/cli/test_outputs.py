@@ -12,7 +12,7 @@ from rich.table import Table
 from dactyl.cli import main
 from dactyl.standard_streams import OutputError
 from tests.datasets import write_dataset
-from vision.console import Console
+from vision.machine.console import Console
 
 
 def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:

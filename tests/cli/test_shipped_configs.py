@@ -16,7 +16,7 @@ from datagen.states.collect import StatesConfig
 from eval.closed_loop.config import ClosedLoopConfig
 from eval.scoring.config import EvaluateConfig
 from train.cli import parse as parse_train
-from vision.config import parse
+from vision.configuration.command_line import parse
 from vision.scene.load import load_scene
 
 CONFIGS = Path(__file__).parents[2] / "configs"

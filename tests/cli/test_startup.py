@@ -58,7 +58,7 @@ def test_who_drives_a_training_keeps_the_settings_of_its_own_parser() -> None:
         "import calendar, pathlib, typing, jsonargparse, jsonargparse.typing as types\n"
         "def registered(): return types.get_registered_type(pathlib.Path)\n"
         "before = registered()\n"
-        "import train.cli, train.fit, train.trainer, vision.config, vision.estimator\n"
+        "import train.cli, train.fit, train.trainer, vision.configuration.command_line, vision.estimator\n"
         "assert registered() is before\n"
         "parser = jsonargparse.ArgumentParser(exit_on_error=False)\n"
         "parser.add_argument('--calendar', type=calendar.Calendar)\n"

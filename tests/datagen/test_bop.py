@@ -21,7 +21,7 @@ from tests.scenes import scene as scene_of
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras, project
 from vision.geometry.rotations import matrix_from_quaternion
-from vision.scene.symmetries import Symmetries
+from vision.objects.symmetries import Symmetries
 from vision.storage.datasets import TripletDataset
 from vision.storage.shards import encode_sample, write_shard
 

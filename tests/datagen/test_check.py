@@ -23,7 +23,7 @@ from vision.distributions import Uniform
 from vision.errors import DactylError
 from vision.geometry.rotations import count_by_cube_rotation, cube_rotations, quaternion_from_matrix
 from vision.io.json_values import to_jsonable
-from vision.scene.rig import Camera, Rig
+from vision.rigs.rig import Camera, Rig
 from vision.storage.datasets import TripletDataset
 from vision.storage.shards import encode_sample, write_shard
 

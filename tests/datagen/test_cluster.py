@@ -30,9 +30,9 @@ from datagen.states.collect import StatesConfig, collect
 from datagen.workers.pool import TransientError
 from datagen.workers.ray_cluster import LOOPBACK_ONLY, RAY_ENVIRONMENT
 from tests.datagen.test_generate import Painter, config_of
-from vision.config import UsageError, parse
+from vision.configuration.command_line import UsageError, parse
 from vision.errors import DactylError
-from vision.progress import Advance
+from vision.machine.progress import Advance
 from vision.storage.shards import ShardRecord
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra ray: make test-extras")

@@ -15,7 +15,7 @@ from datagen.states.collect import StatesConfig, collect
 from datagen.states.drawn import load_drawn_states
 from tests.scenes import compiled
 from vision.errors import DactylError
-from vision.scene.rig import Rig
+from vision.rigs.rig import Rig
 
 
 @pytest.mark.parametrize("color", [(0, 0, 0), (90, 90, 90), (200, 30, 30)])

@@ -22,7 +22,7 @@ from datagen.inspection.check import CheckConfig, faults
 from datagen.inspection.info import dataset_table
 from datagen.states.collect import StatesConfig, collect
 from tests.datagen.test_generate import Painter, config_of
-from vision.config import parse
+from vision.configuration.command_line import parse
 from vision.errors import DactylError
 from vision.io.json_values import to_jsonable
 from vision.io.store import Location

@@ -15,7 +15,7 @@ import pytest
 
 from datagen.workers.pool import ATTEMPTS, PLACE, TaskFailedError, TransientError, run
 from vision.errors import DactylError
-from vision.progress import Advance
+from vision.machine.progress import Advance
 
 
 @dataclass(frozen=True)

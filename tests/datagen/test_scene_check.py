@@ -23,12 +23,12 @@ from datagen.sim.scene import compile_scene
 from tests.scenes import scene
 from vision.errors import DactylError
 from vision.geometry.cameras import look_at, project
+from vision.objects.mesh_symmetries import symmetries_change_colors
+from vision.objects.pose_object import Mesh, Part, Piece, PoseObject
+from vision.objects.symmetries import Symmetries
+from vision.rigs.rig import Rig
 from vision.scene.hand import Hand
-from vision.scene.mesh_symmetries import symmetries_change_colors
-from vision.scene.objects import Mesh, Part, Piece, PoseObject
-from vision.scene.rig import Rig
 from vision.scene.scene import Scene
-from vision.scene.symmetries import Symmetries
 
 
 def changed(**values: object) -> Scene:

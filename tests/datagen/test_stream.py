@@ -13,7 +13,7 @@ import pytest
 
 from datagen.workers.pool import PLACE, TaskFailedError
 from datagen.workers.stream import OrderedStream
-from vision.progress import Advance
+from vision.machine.progress import Advance
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from datagen.states.collect import StatesConfig, collect
 from datagen.states.drawn import load_drawn_states
 from tests.datagen.test_generate import Painter, config_of
 from tests.datasets import write_dataset, write_manifest
-from vision.config import UsageError, parse
+from vision.configuration.command_line import UsageError, parse
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras, project
 from vision.geometry.rotations import matrix_from_quaternion

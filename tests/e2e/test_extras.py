@@ -20,7 +20,7 @@ from tests.e2e.conftest import ROOT
 from tests.e2e.isolation import Isolated, linked, reachable, truly_installed, uv
 from tests.synthetic import make_dataset
 from tests.test_structure import ROOMS, imported
-from vision.extras import EXTRAS
+from vision.machine.extras import EXTRAS
 
 _TRY_EVERYTHING = """
 import contextlib, importlib, importlib.util, io, json, pkgutil
@@ -29,7 +29,7 @@ from dactyl.cli import main
 from dactyl.commands import COMMANDS
 from vision.errors import DactylError
 from vision.estimator import PoseEstimator
-from vision.extras import EXTRAS, missing_extra
+from vision.machine.extras import EXTRAS, missing_extra
 
 estimator = PoseEstimator.from_pretrained("block")
 rig, random = estimator.rig, np.random.default_rng(0)

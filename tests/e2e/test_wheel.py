@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import ROOT
-from vision.config_files import config_file
+from vision.configuration.config_files import config_file
 from vision.errors import DactylError
 
 
@@ -21,7 +21,8 @@ def dactyl(installed: Path, folder: Path, *arguments: str) -> subprocess.Complet
 
 
 def test_it_imports_nothing_of_the_checkout(installed: Path, tmp_path: Path) -> None:
-    code = "import dactyl, vision, vision.config_files as c; print(vision.__file__, c.CONFIGS, dactyl.__version__)"
+    imports = "import dactyl, vision, vision.configuration.config_files as c"
+    code = f"{imports}; print(vision.__file__, c.CONFIGS, dactyl.__version__)"
     environment = {**os.environ, "PYTHONPATH": str(installed), "PYTHONSAFEPATH": "1"}
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
     file, configs, version = done.stdout.split()

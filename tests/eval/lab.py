@@ -16,8 +16,8 @@ from tests.synthetic import draw_triplet
 from vision.geometry.cameras import camera_matrix, to_opencv
 from vision.geometry.distortion import Lens
 from vision.geometry.rotations import matrix_from_quaternion, rigid_transform
-from vision.scene.calibration import save_calibration
-from vision.scene.rig import Camera, Rig
+from vision.rigs.calibration import save_calibration
+from vision.rigs.rig import Camera, Rig
 
 WIDTH, HEIGHT = 640, 480
 DISTORTION = np.array([-0.18, 0.06, 0.002, -0.0015, 0.0])

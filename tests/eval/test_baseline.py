@@ -19,7 +19,7 @@ from tests.scene.test_symmetries import SYMMETRIES
 from tests.scenes import scene
 from vision.geometry.poses import Pose
 from vision.geometry.rotations import cube_rotations, quaternion_from_rotation
-from vision.scene.symmetries import symmetric_distance
+from vision.objects.symmetries import symmetric_distance
 from vision.storage.datasets import TripletDataset
 
 CENTRE = np.array([1.0, 0.87, 0.15])

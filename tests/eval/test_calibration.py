@@ -22,8 +22,8 @@ from vision.errors import DactylError
 from vision.geometry.cameras import to_opencv
 from vision.geometry.distortion import Lens
 from vision.geometry.rotations import quaternion_from_matrix, rigid_transform
-from vision.scene.calibration import load_calibration
-from vision.scene.rig import Camera
+from vision.rigs.calibration import load_calibration
+from vision.rigs.rig import Camera
 
 BOARD = Board(7, 5, 0.03, 0.022)
 _PIXELS_A_SQUARE = 80

@@ -14,7 +14,7 @@ from eval.scoring.record import load_evaluation
 from tests.scenes import scene
 from tests.synthetic import make_dataset
 from vision import network_files
-from vision.config import UsageError
+from vision.configuration.command_line import UsageError
 from vision.errors import DactylError
 from vision.estimator import PoseEstimator
 from vision.geometry.cameras import Cameras

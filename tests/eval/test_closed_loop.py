@@ -42,8 +42,8 @@ from vision.network_files import checkpoint_record
 from vision.networks.backbones import BackboneConfig
 from vision.networks.model import build_model
 from vision.networks.model_config import ModelConfig
+from vision.objects.symmetries import Symmetries
 from vision.published import STEP_SECONDS
-from vision.scene.symmetries import Symmetries
 from vision.storage.schema import SCHEMA_VERSION
 from vision.storage.tables import read_table
 from vision.tracking import TrackingConfig

@@ -19,7 +19,7 @@ from eval.scoring.conditions import (
 )
 from tests.scenes import rig
 from vision.geometry.cameras import Cameras, project
-from vision.scene.rig import Rig
+from vision.rigs.rig import Rig
 
 SIZE = 200
 RIG = rig(SIZE)

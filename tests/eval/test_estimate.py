@@ -22,8 +22,8 @@ from vision.estimator import PoseEstimator
 from vision.geometry.cameras import from_opencv
 from vision.geometry.distortion import Lens
 from vision.geometry.rotations import geodesic_distance, matrix_from_quaternion, rigid_transform
-from vision.scene.calibration import save_calibration
-from vision.scene.rig import Camera, Rig
+from vision.rigs.calibration import save_calibration
+from vision.rigs.rig import Camera, Rig
 from vision.storage.datasets import TripletDataset
 
 COUNT = 16

@@ -22,7 +22,7 @@ from vision.network_files import checkpoint_record
 from vision.networks.backbones import BackboneConfig
 from vision.networks.model import build_model
 from vision.networks.model_config import ModelConfig, WindowConfig
-from vision.scene.calibration import save_calibration
+from vision.rigs.calibration import save_calibration
 from vision.storage.datasets import TripletDataset
 
 ROOT = Path(__file__).parents[2]

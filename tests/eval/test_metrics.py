@@ -18,8 +18,8 @@ from tests.scenes import rig, scene
 from vision.geometry.cameras import Cameras
 from vision.geometry.poses import Pose
 from vision.geometry.rotations import cube_rotations, rotate
-from vision.scene.objects import PoseObject
-from vision.scene.symmetries import Symmetries
+from vision.objects.pose_object import PoseObject
+from vision.objects.symmetries import Symmetries
 
 CENTRE = np.array([1.0, 0.87, 0.15])
 seeds = st.integers(0, 2**32 - 1)

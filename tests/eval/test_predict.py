@@ -19,7 +19,7 @@ from tests.scenes import scene
 from tests.synthetic import make_dataset
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras, look_at
-from vision.scene.rig import Rig
+from vision.rigs.rig import Rig
 from vision.storage.datasets import TripletDataset
 from vision.storage.schema import PREDICTIONS
 from vision.storage.tables import read_table, write_table

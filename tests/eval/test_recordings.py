@@ -49,8 +49,8 @@ from vision.errors import DactylError
 from vision.geometry.cameras import Cameras, project
 from vision.geometry.distortion import Lens
 from vision.geometry.rotations import cube_rotations, quaternion_from_matrix, rigid_transform
-from vision.scene.calibration import load_calibration, save_calibration
-from vision.scene.rig import Camera, Rig
+from vision.rigs.calibration import load_calibration, save_calibration
+from vision.rigs.rig import Camera, Rig
 from vision.storage.datasets import TripletDataset
 
 CAPTURE_IN_WORLD = [*WORLD_FROM_CAPTURE[:3, 3], *quaternion_from_matrix(WORLD_FROM_CAPTURE[:3, :3])]

@@ -28,7 +28,6 @@ from eval.scoring.record import Evaluation, load_evaluation
 from tests.datasets import make_images, make_label, write_manifest
 from tests.eval.oracle import Oracle
 from tests.scenes import rig, scene
-from vision.bootstrap import Interval
 from vision.errors import DactylError
 from vision.estimator import Observations, PoseEstimator
 from vision.geometry.cameras import Cameras, project
@@ -37,10 +36,11 @@ from vision.geometry.rotations import geodesic_distance, matrix_from_quaternion,
 from vision.networks.backbones import BackboneConfig
 from vision.networks.model import build_model
 from vision.networks.model_config import ModelConfig, WindowConfig
-from vision.scene.calibration import CalibrationErrors, load_calibration, save_calibration
-from vision.scene.rig import Camera, Rig
+from vision.rigs.calibration import CalibrationErrors, load_calibration, save_calibration
+from vision.rigs.rig import Camera, Rig
 from vision.solvers.landmarks import locate_landmarks
 from vision.solvers.self_calibration import RigSolution
+from vision.statistics.bootstrap import Interval
 from vision.storage.datasets import TripletDataset
 from vision.storage.shards import encode_sample, write_shard
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from vision.config import UsageError
+from vision.configuration.command_line import UsageError
 from vision.errors import DactylError
 
 Result = TypeVar("Result")

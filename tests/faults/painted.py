@@ -13,7 +13,7 @@ from datagen.generate import shard_task
 from datagen.generate.shard_task import ShardTask
 from datagen.render.base import RendererInfo
 from tests.scenes import compiled
-from vision.progress import Advance
+from vision.machine.progress import Advance
 from vision.storage.shards import ShardRecord
 
 SIZE = 16

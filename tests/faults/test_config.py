@@ -21,8 +21,8 @@ from datagen.states.collect import StatesConfig
 from eval.scoring.config import EvaluateConfig
 from tests.faults.conftest import Trials
 from tests.faults.harness import memory_bounded, misworded, outcome
-from vision import strict_yaml
-from vision.config import parse
+from vision.configuration import strict_yaml
+from vision.configuration.command_line import parse
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(

@@ -32,7 +32,7 @@ from tests.faults.harness import damaged, memory_bounded, misworded, outcome
 from tests.unity import codec
 from tests.unity.batches import random_batch
 from vision.errors import DactylError
-from vision.scene.calibration import load_calibration, save_calibration
+from vision.rigs.calibration import load_calibration, save_calibration
 from vision.storage.schema import PREDICTIONS, STATES, Field
 from vision.storage.tables import read_table, write_table
 

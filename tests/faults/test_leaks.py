@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from datagen.workers.pool import run
-from vision.progress import Advance
+from vision.machine.progress import Advance
 
 
 class Nothing:

@@ -19,7 +19,7 @@ FORBIDDEN_CALLS = {
     "pickle.load": "runs what a pickle says",
     "pickle.loads": "runs what a pickle says",
     "pickle.Unpickler": "runs what a pickle says",
-    "yaml.load": "makes objects of tags: vision.strict_yaml.load",
+    "yaml.load": "makes objects of tags: vision.configuration.strict_yaml.load",
     "yaml.unsafe_load": "makes objects of tags",
     "yaml.full_load": "makes objects of tags",
     "os.system": "a shell",

@@ -15,7 +15,7 @@ from tests.model.test_triangulate import position_deviation
 from tests.rotations import random_rotations
 from tests.scenes import rig, scene
 from vision.geometry.cameras import Cameras, project, project_torch
-from vision.scene.symmetries import Symmetries
+from vision.objects.symmetries import Symmetries
 from vision.solvers.bundle import BundleSolution, solve_bundle, solve_pose
 from vision.solvers.given import CameraPrior, PointObservations, Subject
 from vision.solvers.landmarks import locate_landmarks

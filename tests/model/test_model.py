@@ -23,9 +23,9 @@ from vision.networks.model_config import ModelConfig, WindowConfig
 from vision.networks.pose_model import PoseModel, normalize, resize
 from vision.networks.regression import RegressionModel
 from vision.networks.windows import make_windows
-from vision.scene.rig import Rig
+from vision.objects.symmetries import Symmetries
+from vision.rigs.rig import Rig
 from vision.scene.scene import Scene
-from vision.scene.symmetries import Symmetries
 from vision.solvers.bundle import solve_pose
 
 SMALL = BackboneConfig("pyramid", width=8, blocks=1)

@@ -17,7 +17,7 @@ from vision.networks.model import build_model
 from vision.networks.model_config import ModelConfig
 from vision.networks.surface import SurfaceTargets
 from vision.networks.windows import make_windows, to_image
-from vision.scene.lettered import BoxFile, FaceLook
+from vision.objects.lettered import BoxFile, FaceLook
 
 
 @pytest.mark.parametrize("name", ["block", "prism"])

@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from vision.geometry.poses import Pose
 from vision.geometry.rotations import quaternion_from_rotation, rotate, rotation_from_quaternion
-from vision.scene.symmetries import Symmetries, symmetric_distance
+from vision.objects.symmetries import Symmetries, symmetric_distance
 from vision.tracking import TrackedPose, Tracker, TrackingConfig
 
 STEP = 0.08

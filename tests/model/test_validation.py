@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from vision.medians import lower_median, median
 from vision.networks.validation import pose_metrics
+from vision.statistics.medians import lower_median, median
 
 
 def test_medians_are_of_the_two_middle_values() -> None:

@@ -26,7 +26,7 @@ from datagen.sim.trials import TrialRules
 from tests.scenes import scene
 from vision.errors import DactylError
 from vision.geometry.rotations import quaternion_from_matrix
-from vision.trials import ConsecutiveGoals
+from vision.statistics.trials import ConsecutiveGoals
 
 
 @pytest.fixture

@@ -37,8 +37,8 @@ from datagen.sim.trials import EVALUATION, TrialRules, Trials
 from tests.scenes import scene
 from vision.errors import DactylError
 from vision.geometry.rotations import cube_rotations, quaternion_from_matrix, quaternion_from_rotation
+from vision.objects.symmetries import Symmetries
 from vision.scene.load import SCENES, load_scene
-from vision.scene.symmetries import Symmetries
 
 torch.set_num_threads(1)  # threads that wait for a busy machine's other processor cost more than they bring
 BLOCK = compile_scene(scene("block"))

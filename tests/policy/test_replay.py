@@ -13,7 +13,7 @@ from datagen.policy.memory import History
 from datagen.policy.replay import Replay
 from vision.errors import DactylError
 from vision.geometry.rotations import quaternion_from_rotation
-from vision.scene.symmetries import Symmetries
+from vision.objects.symmetries import Symmetries
 
 WORLDS = 3
 TURN = 0.09  # rad a step: five steps are more than a goal's threshold, four are less

@@ -14,7 +14,7 @@ from datagen.sim.materials import Material
 from tests.scenes import scene
 from vision.geometry.cameras import look_at
 from vision.geometry.rotations import FloatArray, rigid_transform
-from vision.scene.rig import Camera, Rig
+from vision.rigs.rig import Camera, Rig
 from vision.scene.scene import Scene
 
 HAND = scene().hand

@@ -18,7 +18,7 @@ from datagen.sim.materials import Material
 from tests.scenes import compiled, scene
 from vision.distributions import Uniform, UniformInt
 from vision.errors import DactylError
-from vision.scene.rig import Camera, Rig
+from vision.rigs.rig import Camera, Rig
 
 SAMPLES = 1000
 SCENE = scene("block")

@@ -11,7 +11,7 @@ from datagen.appearance.pose_augmentation import PoseAugmentConfig, augment_pose
 from tests.scenes import scene
 from vision.distributions import Normal
 from vision.geometry.rotations import FloatArray, cube_rotations, matrix_from_quaternion, rotation_from_quaternion
-from vision.scene.symmetries import Symmetries
+from vision.objects.symmetries import Symmetries
 
 COUNT = 4000
 POSITION = np.array([1.0, 0.87, 0.15])

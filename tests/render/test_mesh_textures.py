@@ -13,7 +13,7 @@ from datagen.render.base import RenderOptions
 from tests.render.looks import plain_look
 from tests.scenes import scene
 from vision.geometry.cameras import project
-from vision.scene.meshes import MeshFile
+from vision.objects.meshes import MeshFile
 from vision.scene.scene import Scene
 
 SIZE = 200

@@ -19,7 +19,7 @@ from vision.camera_effects import CameraEffectsConfig
 from vision.color import linear_from_srgb
 from vision.distributions import UniformInt
 from vision.errors import DactylError
-from vision.scene.rig import Rig
+from vision.rigs.rig import Rig
 
 RANDOM = np.random.default_rng(0).integers(0, 256, (40, 60, 3)).astype(np.uint8)
 GREY = np.full((64, 96, 3), 100, np.uint8)

@@ -28,7 +28,7 @@ from tests.scenes import scene as scene_of
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras, project
 from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotate, rotation_from_quaternion
-from vision.scene.rig import Rig
+from vision.rigs.rig import Rig
 from vision.scene.scene import Scene
 
 NAMES = ("filament", "classic")

@@ -26,7 +26,7 @@ from tests.scenes import BACKGROUND, compiled
 from tests.scenes import scene as scene_of
 from vision.distributions import LogUniform
 from vision.errors import DactylError
-from vision.scene.objects import Mesh, Part
+from vision.objects.pose_object import Mesh, Part
 from vision.scene.scene import Scene
 
 NAMES = ("filament", "classic")

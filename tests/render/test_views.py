@@ -22,9 +22,9 @@ from tests.render.looks import uneven_rig
 from tests.scenes import scene
 from vision.geometry.cameras import Cameras, camera_matrix
 from vision.geometry.rotations import FloatArray, matrix_from_quaternion
-from vision.scene.lettered import BoxFile, FaceLook
-from vision.scene.rig import Rig
-from vision.scene.rig_files import CameraFile
+from vision.objects.lettered import BoxFile, FaceLook
+from vision.rigs.rig import Rig
+from vision.rigs.rig_files import CameraFile
 from vision.scene.surroundings import Background
 from vision.storage.shards import mask_box
 

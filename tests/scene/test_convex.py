@@ -14,9 +14,9 @@ import pytest
 import trimesh
 
 from vision.io.user_cache import keep, recall
-from vision.scene import convex
-from vision.scene.convex import convex_pieces
-from vision.scene.decomposition import decompose
+from vision.objects import convex
+from vision.objects.convex import convex_pieces
+from vision.objects.decomposition import decompose
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ import trimesh
 from PIL import Image
 
 from vision.errors import DactylError
-from vision.scene import mesh_files
-from vision.scene.lettered import BoxFile, FaceLook
+from vision.objects import mesh_files
+from vision.objects.lettered import BoxFile, FaceLook
+from vision.objects.mesh_reading import read_geometries
+from vision.plain import Plain, from_plain
 from vision.scene.load import load_scene
-from vision.scene.mesh_reading import read_geometries
-from vision.scene.plain import Plain, from_plain
 
 SCENE = """hand: null
 object: {kind: box, name: die, size: [0.05, 0.05, 0.05], mass: 0.06,

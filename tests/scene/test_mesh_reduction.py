@@ -10,10 +10,10 @@ import trimesh
 from scipy.spatial import cKDTree
 
 from vision.io.user_cache import cache_folder
-from vision.scene import mesh_reduction
-from vision.scene.closest_points import closest_on_surface, surface_distance
-from vision.scene.mesh_points import sample_surface
-from vision.scene.mesh_reduction import reduced
+from vision.objects import mesh_reduction
+from vision.objects.closest_points import closest_on_surface, surface_distance
+from vision.objects.mesh_points import sample_surface
+from vision.objects.mesh_reduction import reduced
 
 
 @pytest.fixture(autouse=True)

@@ -25,13 +25,13 @@ from vision.geometry.poses import Pose
 from vision.geometry.rotations import rigid_transform
 from vision.networks.heads import PointOutput
 from vision.networks.losses import nearest_symmetric_target, symmetric_laplace_loss
-from vision.scene import baking
-from vision.scene.convex import convex_pieces
-from vision.scene.mesh_symmetries import symmetries_change_colors, undeclared_symmetry
-from vision.scene.meshes import MeshFile
-from vision.scene.objects import Mesh, PoseObject
-from vision.scene.plain import from_plain
-from vision.scene.symmetries import Symmetries, symmetric_distance
+from vision.objects import baking
+from vision.objects.convex import convex_pieces
+from vision.objects.mesh_symmetries import symmetries_change_colors, undeclared_symmetry
+from vision.objects.meshes import MeshFile
+from vision.objects.pose_object import Mesh, PoseObject
+from vision.objects.symmetries import Symmetries, symmetric_distance
+from vision.plain import from_plain
 from vision.solvers.bundle import solve_pose
 from vision.solvers.given import PointObservations
 

@@ -13,8 +13,8 @@ from msgspec.structs import asdict, replace
 
 from tests.scenes import scene
 from vision.errors import DactylError
-from vision.scene.lettered import _dihedral_rotations
-from vision.scene.plain import ArrayOf, Plain, Vectors, from_plain, to_plain
+from vision.objects.lettered import _dihedral_rotations
+from vision.plain import ArrayOf, Plain, Vectors, from_plain, to_plain
 
 
 class Marked(Plain, frozen=True):

@@ -11,10 +11,10 @@ import pytest
 
 from datagen.pictures.texture_files import read_texture
 from vision.errors import DactylError
-from vision.scene.calibration import load_calibration, save_calibration
+from vision.rigs.calibration import load_calibration, save_calibration
+from vision.rigs.rig import Rig
+from vision.rigs.rig_readers import read_intrinsics, read_rig
 from vision.scene.load import SCENES, load_scene
-from vision.scene.rig import Rig
-from vision.scene.rig_readers import read_intrinsics, read_rig
 
 OPENCV = """%YAML:1.0
 ---

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from tests.scenes import scene
 from vision.errors import DactylError
 from vision.geometry.distortion import Lens
-from vision.scene.rig import Rig
+from vision.rigs.rig import Rig
 from vision.scene.scene import Scene, require_same
 
 BLOCK = scene("block")

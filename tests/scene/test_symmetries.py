@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from vision.geometry.poses import Pose
 from vision.geometry.rotations import cube_rotations, rotate
-from vision.scene.symmetries import Symmetries, least_turn, nearest_alike, symmetric_distance
+from vision.objects.symmetries import Symmetries, least_turn, nearest_alike, symmetric_distance
 
 FLIP = np.stack([np.eye(3), np.diag([1.0, -1.0, -1.0])])
 SYMMETRIES = {

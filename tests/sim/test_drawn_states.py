@@ -16,7 +16,7 @@ from datagen.states.drawn import DrawnStates, load_drawn_states
 from datagen.states.files import load_states, states_fingerprint
 from datagen.workers.pool import run
 from vision.errors import DactylError
-from vision.progress import Advance
+from vision.machine.progress import Advance
 
 KEYS = ("episode", "joint_position", "object_position", "object_quaternion")
 

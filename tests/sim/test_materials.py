@@ -19,8 +19,8 @@ from datagen.sim.scene import compile_scene
 from tests.scenes import compiled, scene
 from vision.distributions import Uniform
 from vision.errors import DactylError
+from vision.objects.pose_object import Part
 from vision.scene.hand import Hand
-from vision.scene.objects import Part
 from vision.scene.scene import Scene
 
 NOTHING = Uniform(0.0, 0.0)

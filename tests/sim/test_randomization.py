@@ -28,7 +28,7 @@ from datagen.variation import generator
 from tests.scenes import scene
 from vision.distributions import LogUniform, Normal, Uniform
 from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
-from vision.scene.objects import Piece
+from vision.objects.pose_object import Piece
 
 MANY = 300
 WORLDS = np.arange(MANY)

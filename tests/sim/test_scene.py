@@ -25,11 +25,11 @@ from tests.scenes import JOINTS, compiled, rig, scene
 from vision.errors import DactylError
 from vision.geometry.cameras import change_field_of_view
 from vision.geometry.rotations import matrix_from_quaternion
-from vision.scene.glyphs import FONT, letter_mesh
+from vision.objects.glyphs import FONT, letter_mesh
+from vision.objects.lettered import LETTER_RELIEF
+from vision.objects.pose_object import Face, Mesh, Part, Piece
 from vision.scene.hand import Hand
-from vision.scene.lettered import LETTER_RELIEF
 from vision.scene.load import SCENES
-from vision.scene.objects import Face, Mesh, Part, Piece
 from vision.scene.surroundings import Background
 
 OBJECTS = ("block", "prism")

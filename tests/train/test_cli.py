@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from train.cli import main_train, parse
 from train.trainer import validation_interval
-from vision.config import UsageError
+from vision.configuration.command_line import UsageError
 from vision.errors import DactylError
 from vision.storage.datasets import TripletDataset
 from vision.storage.records import write_record

@@ -27,7 +27,7 @@ from vision.geometry.rotations import geodesic_distance, matrix_from_quaternion
 from vision.networks.backbones import BackboneConfig
 from vision.networks.losses import LossConfig
 from vision.networks.model_config import ModelConfig
-from vision.scene.rig import Rig
+from vision.rigs.rig import Rig
 from vision.storage.datasets import TripletDataset
 from vision.storage.folders import read_reservation
 

@@ -13,7 +13,7 @@ from benchmarks.variants import LOOKS, VARIANTS
 from datagen.generate.config import RenderConfig
 from tests.datasets import write_dataset
 from train.cli import parse
-from vision.config import parse as parse_config
+from vision.configuration.command_line import parse as parse_config
 from vision.io.files import atomic_write
 from vision.io.json_values import canonical_json
 

@@ -28,7 +28,7 @@ from tests.unity.test_environment import small_picture
 from tests.unity.test_wire import lengthened
 from vision.geometry.cameras import Cameras, camera_matrix, project
 from vision.geometry.rotations import FloatArray
-from vision.scene.rig_files import CameraFile
+from vision.rigs.rig_files import CameraFile
 
 Check = Callable[..., str]
 

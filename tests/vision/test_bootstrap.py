@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vision.bootstrap import FEWEST_CLUSTERS, difference_interval, mean_interval
+from vision.statistics.bootstrap import FEWEST_CLUSTERS, difference_interval, mean_interval
 
 
 def test_one_sample_an_episode_is_scipys_percentile_bootstrap() -> None:

@@ -18,9 +18,9 @@ from vision.geometry import cameras
 from vision.geometry.cameras import Cameras
 from vision.geometry.distortion import Lens
 from vision.geometry.rotations import rigid_transform
-from vision.scene.plain import from_plain, to_plain
-from vision.scene.rig import Camera, Rig
-from vision.scene.rig_files import CameraFile
+from vision.plain import from_plain, to_plain
+from vision.rigs.rig import Camera, Rig
+from vision.rigs.rig_files import CameraFile
 
 
 def project_by_hand(point: np.ndarray, camera: CameraFile) -> tuple[float, float]:

@@ -17,8 +17,8 @@ from vision.drawing.wireframes import LABEL_COLOR, Wireframe, crop, draw_triplet
 from vision.geometry.cameras import Cameras, project
 from vision.geometry.poses import Pose
 from vision.geometry.rotations import rotate
-from vision.scene.objects import PoseObject
-from vision.scene.rig import Rig
+from vision.objects.pose_object import PoseObject
+from vision.rigs.rig import Rig
 from vision.storage.datasets import TripletDataset
 from vision.storage.shards import encode_sample, write_shard
 

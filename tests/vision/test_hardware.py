@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from vision import hardware
 from vision.errors import DactylError
-from vision.hardware import (
+from vision.machine import hardware
+from vision.machine.hardware import (
     count_or_cores,
     fast_bfloat16,
     processor_flags,

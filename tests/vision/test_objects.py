@@ -12,9 +12,9 @@ from scipy.spatial import ConvexHull
 
 from tests.scenes import scene
 from vision.color import linear_from_srgb, srgb_from_linear
-from vision.scene.lettered import LETTER_RELIEF, BoxFile, FaceLook
+from vision.objects.lettered import LETTER_RELIEF, BoxFile, FaceLook
+from vision.objects.pose_object import PoseObject
 from vision.scene.load import SCENES
-from vision.scene.objects import PoseObject
 
 
 @pytest.fixture(params=["block", "prism"])

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from vision.progress import progress
+from vision.machine.progress import progress
 
 
 def test_a_log_file_shows_what_is_done_and_the_time_left(

@@ -24,7 +24,7 @@ from tests.datasets import RENDERER, make_images, make_label, make_sample, resea
 from tests.scenes import rig, scene
 from vision.errors import DactylError
 from vision.io.files import sha256
-from vision.scene.rig import Rig
+from vision.rigs.rig import Rig
 from vision.storage import manifest
 from vision.storage.datasets import TripletDataset
 from vision.storage.folders import CONFIG, MANIFEST

@@ -11,12 +11,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from vision.drawing.wireframes import LABEL_COLOR, Wireframe, draw_triplet
-from vision.extras import optional
 from vision.fonts import font_file
 from vision.geometry.cameras import Cameras
 from vision.geometry.poses import Pose
 from vision.io.files import atomic_write
 from vision.io.store import Location
+from vision.machine.extras import optional
 from vision.storage.datasets import TripletDataset
 
 _BACKGROUND = "#16181c"

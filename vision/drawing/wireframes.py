@@ -16,7 +16,7 @@ from PIL import Image, ImageColor, ImageDraw
 from vision.geometry.cameras import Cameras, Pinhole, camera_centres, project
 from vision.geometry.poses import Pose
 from vision.geometry.rotations import FloatArray
-from vision.scene.objects import PoseObject
+from vision.objects.pose_object import PoseObject
 
 TRUE_COLOR = "#39e75f"
 PREDICTED_COLOR = "#ff3df2"

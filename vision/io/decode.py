@@ -3,7 +3,7 @@
 A file's values become typed here: types are strict (1.0 is not an integer, "1" not a number), numbers are finite and
 have ranges, keys are those of the type, texts are short and have no control characters, and nesting and the number of
 values are limited before anything is built from them. Only a scene leaves here as plain values, for
-``vision.scene.plain``: it has arrays, and quantities with their own limits.
+``vision.plain``: it has arrays, and quantities with their own limits.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Sha256 = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 
 _MAX_DEPTH = 24
 _MAX_TEXT = 4096  # characters: a path is the longest text in our files
-_PACKED = ("zlib", "texture")  # keys of a scene's arrays and images (``vision.scene.plain``)
+_PACKED = ("zlib", "texture")  # keys of a scene's arrays and images (``vision.plain``)
 _MAX_PACKED = 1 << 26
 _MAX_VALUES = 4_000_000  # in one file: some 200 MB in memory; a manifest of a million triplets has 100,000
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")

@@ -18,7 +18,7 @@ from typing_extensions import TypeIs
 from upath import UPath
 
 from vision.errors import DactylError
-from vision.extras import install
+from vision.machine.extras import install
 
 _PIECE = 1 << 20  # bytes
 _VARIABLE = re.compile(r"\$(\w+|\{\w+\})")

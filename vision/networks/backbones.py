@@ -24,7 +24,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vision.extras import optional
+from vision.machine.extras import optional
 
 Norm = Callable[[int], nn.Module]
 

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from vision.medians import lower_median
+from vision.statistics.medians import lower_median
 from vision.storage.schema import CONFIDENT_DEG
 
 CONFIDENT_ANGLE = math.radians(CONFIDENT_DEG)

@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vision.extras import optional
 from vision.io.files import atomic_write
+from vision.machine.extras import optional
 from vision.networks.pose_model import PoseModel
 
 _OPSET = 18  # the first whose Resize smooths before it downsamples, as the network does

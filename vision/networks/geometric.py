@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras, project_torch
-from vision.medians import lower_median
 from vision.networks.confidence import CONFIDENT_ANGLE, fit_deviation, honest_deviation, probability_within
 from vision.networks.geometric_output import GeometricOutput
 from vision.networks.losses import LossConfig, laplace_loss, surface_loss, symmetric_laplace_loss
@@ -30,6 +29,7 @@ from vision.solvers.given import PointObservations, Subject
 from vision.solvers.landmarks import locate_landmarks
 from vision.solvers.self_calibration import RigSolution, refuse_moved, self_calibrate
 from vision.solvers.views import UNUSUAL, compare_views
+from vision.statistics.medians import lower_median
 
 NO_WINDOW = (
     "the nominal protocol needs a network that finds landmarks of the hand, and this one was trained without "

@@ -18,7 +18,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vision.bounds import not_negative
+from vision.configuration.bounds import not_negative
 from vision.geometry.poses import Pose
 from vision.geometry.rotations import geodesic_distance_torch, matrix_to_quaternion, matrix_to_six_d
 from vision.networks.heads import ROTATION_DEVIATION, PointOutput, RotationFormat, rotation_from_values

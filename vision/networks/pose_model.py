@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
-from vision.bounds import changed_keys
+from vision.configuration.bounds import changed_keys
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras
 from vision.geometry.poses import Pose

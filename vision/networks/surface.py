@@ -18,8 +18,8 @@ from vision.geometry.poses import Pose
 from vision.geometry.rotations import FloatArray
 from vision.networks.heads import cell_centres
 from vision.networks.windows import to_image
-from vision.scene.mesh_reduction import collapsed
-from vision.scene.objects import PoseObject
+from vision.objects.mesh_reduction import collapsed
+from vision.objects.pose_object import PoseObject
 
 _MOST_TRIANGLES = 300
 

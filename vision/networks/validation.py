@@ -9,10 +9,10 @@ from torch import Tensor
 
 from vision.geometry.poses import Pose
 from vision.geometry.rotations import geodesic_distance_torch
-from vision.medians import median
 from vision.networks.prediction import PosePrediction
-from vision.scene.objects import PoseObject
-from vision.scene.symmetries import Symmetries, symmetric_distance
+from vision.objects.pose_object import PoseObject
+from vision.objects.symmetries import Symmetries, symmetric_distance
+from vision.statistics.medians import median
 
 COLUMNS = 4
 """Number of columns that :func:`pose_columns` keeps for each protocol."""

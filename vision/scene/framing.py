@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vision.scene.rig import Camera
+from vision.rigs.rig import Camera
 from vision.scene.scene import Scene
 
 _MARGIN = 1.1  # the object may come nearer than its start, and its centre is found only to some pixels

@@ -10,8 +10,8 @@ import functools
 
 import numpy as np
 
+from vision.plain import Plain, Vector3, check_name, read_only
 from vision.scene.landmarks import Landmarks
-from vision.scene.plain import Plain, Vector3, check_name, read_only
 
 
 class Nail(Plain, frozen=True):

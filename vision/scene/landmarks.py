@@ -11,7 +11,7 @@ from typing import Annotated
 
 import numpy as np
 
-from vision.scene.plain import ArrayOf, Plain, Vectors
+from vision.plain import ArrayOf, Plain, Vectors
 
 NO_LANDMARKS = (
     "the nominal protocol needs landmarks on parts of the hand that stand still, to find where the cameras are, and "

@@ -14,21 +14,21 @@ from typing import Any
 import yaml
 from msgspec.structs import replace
 
-from vision import strict_yaml
-from vision.config_files import CONFIGS
+from vision.configuration import strict_yaml
+from vision.configuration.config_files import CONFIGS
 from vision.errors import DactylError
 from vision.io.decode import parse_json
 from vision.io.files import read_file
 from vision.io.kept import KeptWhileFilesStay
+from vision.objects.lettered import BoxFile, PrismFile
+from vision.objects.meshes import MeshFile
+from vision.objects.pose_object import PoseObject
+from vision.plain import Plain, from_plain
 from vision.registry import Registry
+from vision.rigs.rig import Rig
+from vision.rigs.rig_files import RigFile
+from vision.rigs.rig_readers import read_rig
 from vision.scene.hand import Hand
-from vision.scene.lettered import BoxFile, PrismFile
-from vision.scene.meshes import MeshFile
-from vision.scene.objects import PoseObject
-from vision.scene.plain import Plain, from_plain
-from vision.scene.rig import Rig
-from vision.scene.rig_files import RigFile
-from vision.scene.rig_readers import read_rig
 from vision.scene.scene import Scene
 from vision.scene.surroundings import Background, Workspace
 

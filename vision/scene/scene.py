@@ -12,11 +12,11 @@ import numpy as np
 from msgspec.structs import replace
 
 from vision.errors import DactylError
+from vision.objects.pose_object import PoseObject
+from vision.plain import Plain, check_name, from_plain, to_plain
+from vision.rigs.rig import Rig
 from vision.scene.hand import Hand
 from vision.scene.landmarks import Landmarks
-from vision.scene.objects import PoseObject
-from vision.scene.plain import Plain, check_name, from_plain, to_plain
-from vision.scene.rig import Rig
 from vision.scene.surroundings import Background, Workspace
 
 _LONGEST_SIDE = 8192  # pixels: graphics cards draw no larger images

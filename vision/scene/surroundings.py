@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from vision.scene.plain import Plain, Vector3
+from vision.plain import Plain, Vector3
 
 _WIDEST_M = 5.0  # largest size of a workspace: with a larger one no state would ever be discarded
 

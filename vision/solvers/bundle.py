@@ -24,7 +24,7 @@ from torch import Tensor
 
 from vision.geometry.cameras import Cameras
 from vision.geometry.poses import Pose
-from vision.hardware import one_thread
+from vision.machine.hardware import one_thread
 from vision.solvers.bundle_problem import Problem, State
 from vision.solvers.given import CameraPrior, PointObservations, Subject, WeightedPixels
 from vision.solvers.lines import line_through, mirrored

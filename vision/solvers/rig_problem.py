@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from vision.geometry.cameras import Cameras, camera_centres_torch
-from vision.medians import lower_median
 from vision.solvers.bundle_problem import Equations, Linearization, Problem, State, camera_numbers, damped, moved
+from vision.statistics.medians import lower_median
 
 _DISTORTION_DEVIATION = 0.3  # prior standard deviation of k1
 

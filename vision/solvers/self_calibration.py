@@ -28,8 +28,7 @@ from torch import Tensor
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras
 from vision.geometry.poses import Pose
-from vision.hardware import one_thread
-from vision.medians import lower_median
+from vision.machine.hardware import one_thread
 from vision.solvers.bundle import refine, solve_bundle
 from vision.solvers.bundle_problem import Equations, Linearization, Problem, State
 from vision.solvers.frame_scatter import contradiction, sandwich, trend
@@ -38,6 +37,7 @@ from vision.solvers.look_alikes import named_by
 from vision.solvers.rig_problem import RigProblem, RigState
 from vision.solvers.triangulate import PoseSolution
 from vision.solvers.views import ViewAgreement
+from vision.statistics.medians import lower_median
 
 _CONVERGED = 1e-3  # of the cost, in which 1/2 is one deviation
 _ITERATIONS = 30  # at most

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from vision.geometry.cameras import Cameras
 from vision.geometry.poses import Pose
-from vision.medians import lower_median
 from vision.solvers.given import PointObservations
 from vision.solvers.triangulate import reproject
+from vision.statistics.medians import lower_median
 
 UNUSUAL = 5.0
 """Multiple of a network's usual spread beyond which images are unusual, or a keypoint is not recognised."""

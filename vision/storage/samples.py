@@ -18,7 +18,7 @@ from PIL import Image
 
 from vision.errors import DactylError
 from vision.io.decode import parse_json
-from vision.scene.rig import Camera, Rig
+from vision.rigs.rig import Camera, Rig
 from vision.scene.scene import Scene
 from vision.storage.layout import sample_key
 from vision.storage.schema import LABEL, check_cameras, check_record, check_version

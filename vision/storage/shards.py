@@ -33,7 +33,7 @@ from vision.io.decode import Count, Name, Record, Sha256, Text
 from vision.io.files import atomic_write, sha256
 from vision.io.png import png_bytes
 from vision.io.store import Location, is_remote
-from vision.scene.rig import Rig
+from vision.rigs.rig import Rig
 from vision.storage.layout import LayoutRecord, ShardLayout, sample_key
 from vision.storage.records import read_record, write_record
 from vision.storage.schema import LABEL, SCHEMA_VERSION, check_record

@@ -15,7 +15,7 @@ from eval.scoring.metrics import MAIN, PoseErrors, metrics, table_metrics
 from eval.scoring.published import published_means
 from eval.scoring.record import Evaluation
 from eval.scoring.table import EXPECTED_RENDERERS, NONE, PUBLISHED, Row, intervals_over, table_notes
-from vision.bootstrap import FEWEST_CLUSTERS, RESAMPLES
+from vision.statistics.bootstrap import FEWEST_CLUSTERS, RESAMPLES
 
 _BESIDE_PUBLISHED = (
     " Published figures are of the nominal protocol; compare only rows of that protocol with them, and each set with "

@@ -13,7 +13,7 @@ from eval.scoring.conditions import LARGEST_DISPLACEMENT, UNITS
 from eval.scoring.record import Evaluation, Scored
 from eval.scoring.samples import TRAINING_DISTANCE, VISIBILITY, Stratum, quartiles
 from eval.scoring.table import NONE
-from vision.bootstrap import mean_interval
+from vision.statistics.bootstrap import mean_interval
 from vision.storage.schema import CONFIDENT_DEG
 
 

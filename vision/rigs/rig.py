@@ -17,7 +17,7 @@ from vision.errors import DactylError
 from vision.geometry.cameras import Cameras, camera_centres
 from vision.geometry.distortion import Lens
 from vision.geometry.rotations import FloatArray, is_rotation
-from vision.scene.plain import ArrayOf, Plain, read_only
+from vision.plain import ArrayOf, Plain, read_only
 
 Given = TypeVar("Given")
 _LONGEST_NAME = 60  # of a camera; with a sample's key it must fit into the name of a file in a shard

@@ -10,9 +10,9 @@ import numpy as np
 from vision.geometry.cameras import camera_matrix, look_at
 from vision.geometry.distortion import Lens
 from vision.geometry.rotations import matrix_from_quaternion, rigid_transform
-from vision.scene.plain import ArrayOf, Plain, Vector3
-from vision.scene.rig import Camera, Rig
-from vision.scene.rig_readers import Intrinsics, read_intrinsics, read_rig
+from vision.plain import ArrayOf, Plain, Vector3
+from vision.rigs.rig import Camera, Rig
+from vision.rigs.rig_readers import Intrinsics, read_intrinsics, read_rig
 
 # Columns are OpenCV's camera axes (right, down, forward) in OpenGL's and MuJoCo's camera frame (right, up, backward).
 _OPENGL_TO_OPENCV = np.diag([1.0, -1.0, -1.0])

@@ -15,10 +15,10 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from vision.geometry.rotations import FloatArray
-from vision.scene.closest_points import closest_on_surface, surface_distance
-from vision.scene.mesh_points import sample_surface, sample_with_faces
-from vision.scene.objects import Part, PoseObject
-from vision.scene.symmetries import symmetric_distance
+from vision.objects.closest_points import closest_on_surface, surface_distance
+from vision.objects.mesh_points import sample_surface, sample_with_faces
+from vision.objects.pose_object import Part, PoseObject
+from vision.objects.symmetries import symmetric_distance
 
 TOLERANCE = 0.01
 """Fraction of the diameter by which a rotated surface may deviate from itself and still count as the same."""

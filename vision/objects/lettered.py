@@ -10,9 +10,9 @@ from scipy.spatial.transform import Rotation
 
 from vision.color import srgb_from_linear
 from vision.geometry.rotations import FloatArray, cube_rotations
-from vision.scene.objects import Color, Face, Mesh, Part, Piece, PoseObject
-from vision.scene.plain import Plain, Vector3, read_only
-from vision.scene.symmetries import Symmetries
+from vision.objects.pose_object import Color, Face, Mesh, Part, Piece, PoseObject
+from vision.objects.symmetries import Symmetries
+from vision.plain import Plain, Vector3, read_only
 
 LETTER_RELIEF = 0.0002  # m, height of a letter above its face: no z-fighting, same silhouette
 
@@ -209,7 +209,7 @@ def _check_letters(**heights: float | None) -> None:
 
 
 def _letter(face: Face, letter: str, height: float, keypoints: FloatArray) -> Mesh:
-    from vision.scene.glyphs import letter_mesh
+    from vision.objects.glyphs import letter_mesh
 
     frame = np.eye(4)
     frame[:3, :3] = np.column_stack([np.cross(face.up, face.normal), face.up, face.normal])

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from vision.geometry.rotations import FloatArray
-from vision.scene.mesh_points import sample_with_faces
+from vision.objects.mesh_points import sample_with_faces
 
 _GUESSES, _SAMPLES = 8, 20_000
 _AT_ONCE = 256  # points: for a ball's centre every triangle is the closest one

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from vision.geometry.rotations import FloatArray
-from vision.processes import die_with
+from vision.machine.processes import die_with
 
-_START = "from vision.scene.decomposition import main; main()"
+_START = "from vision.objects.decomposition import main; main()"
 
 
 def decompose(vertices: FloatArray, faces: np.ndarray, settings: dict[str, Any]) -> list[FloatArray]:

@@ -9,8 +9,8 @@ from vision.errors import DactylError
 
 PREFIX = "dactyl:"
 
-_INSTALLED = Path(__file__).with_name("configs")
-CONFIGS = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[1] / "configs"
+_INSTALLED = Path(__file__).parents[1] / "configs"
+CONFIGS = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[2] / "configs"
 """Folder of all configurations, with one folder for each stage."""
 
 

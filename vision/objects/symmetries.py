@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from vision.geometry.poses import Pose
 from vision.geometry.rotations import FloatArray, geodesic_distance, is_rotation
-from vision.scene.plain import ArrayOf, Plain, Vectors
+from vision.plain import ArrayOf, Plain, Vectors
 
 _SAME_POINT = 1e-4  # of the points' extent
 _SAME_AXIS_DEG = 6.0  # a body of revolution about two axes that are farther apart is a ball

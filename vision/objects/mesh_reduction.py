@@ -17,9 +17,9 @@ import numpy as np
 from vision.geometry.rotations import FloatArray
 from vision.io.json_values import canonical_json
 from vision.io.user_cache import keep, recall
-from vision.scene.closest_points import surface_distance
-from vision.scene.mesh_points import sample_surface
-from vision.versions import package_version
+from vision.machine.versions import package_version
+from vision.objects.closest_points import surface_distance
+from vision.objects.mesh_points import sample_surface
 
 _STEP = 0.8  # fractions are powers of it, so that measurements can be reused
 _ROUNDING = 1e-9

@@ -3,7 +3,7 @@
 Everything in the file is in OpenCV's convention: the camera matrix with pixel centres at whole numbers, distortion
 coefficients in its order, transforms that map capture coordinates (the motion capture's world, metres) to the camera's
 (x right, y down, z forward). Only reading and writing know of it: in between a camera is a
-:class:`vision.scene.rig.Camera` whose world is the capture frame.
+:class:`vision.rigs.rig.Camera` whose world is the capture frame.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from vision.geometry.rotations import FloatArray, is_rotation
 from vision.io.decode import Record, convert, decode
 from vision.io.files import MAX_TABLE_BYTES, atomic_write, read_file
 from vision.io.json_values import canonical_json
-from vision.scene.rig import FOCAL_LENGTHS, SIDES, Camera, Rig
+from vision.rigs.rig import FOCAL_LENGTHS, SIDES, Camera, Rig
 
 FORMAT = "dactyl-calibration-1"
 MAX_POSITION_M = 20.0

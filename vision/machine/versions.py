@@ -28,7 +28,7 @@ def package_versions(names: Iterable[str]) -> dict[str, str]:
 
 def _source_version() -> str | None:
     try:
-        project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         return str(project["version"]) if project["name"] == _OURS else None
     except (OSError, KeyError, tomllib.TOMLDecodeError):
         return None

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 
 from vision.geometry.rotations import FloatArray
-from vision.scene.convex import convex_pieces
-from vision.scene.declared_symmetries import SymmetriesFile
-from vision.scene.mesh_points import (
+from vision.objects.convex import convex_pieces
+from vision.objects.declared_symmetries import SymmetriesFile
+from vision.objects.mesh_points import (
     error_points,
     orbit_of,
     sample_surface,
@@ -19,10 +19,10 @@ from vision.scene.mesh_points import (
     symmetric_keypoints,
     wireframe,
 )
-from vision.scene.mesh_reading import make_parts, read_geometries
-from vision.scene.objects import Color, Piece, PoseObject, joined
-from vision.scene.plain import Plain, Vector3
-from vision.scene.symmetries import Symmetries
+from vision.objects.mesh_reading import make_parts, read_geometries
+from vision.objects.pose_object import Color, Piece, PoseObject, joined
+from vision.objects.symmetries import Symmetries
+from vision.plain import Plain, Vector3
 
 _MOST_POINTS = 300  # over which errors are computed
 _MOST_PIECES = 32

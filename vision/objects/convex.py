@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from vision.console import Console
-from vision.extras import install
 from vision.geometry.rotations import FloatArray
 from vision.io.json_values import canonical_json
 from vision.io.user_cache import keep, recall
-from vision.scene.decomposition import decompose, packed, unpacked
-from vision.versions import package_version
+from vision.machine.console import Console
+from vision.machine.extras import install
+from vision.machine.versions import package_version
+from vision.objects.decomposition import decompose, packed, unpacked
 
 _GROUP = "convex-pieces"
 _MOST_BYTES, _MOST_BYTES_OF_ALL = 1 << 20, 64 << 20  # a mug's pieces have 20 KB

@@ -15,8 +15,8 @@ from scipy.spatial import cKDTree
 
 from vision.geometry.rotations import FloatArray
 from vision.io.png import png_bytes
-from vision.scene.mesh_points import sample_with_faces
-from vision.scene.objects import Mesh
+from vision.objects.mesh_points import sample_with_faces
+from vision.objects.pose_object import Mesh
 
 _SIDE = 1024  # pixels of the texture; more if that leaves too few for a cell
 _SMALLEST_CELL, _LARGEST_CELL = 8, 16  # pixels: scans have enough triangles, and no more detail than these

@@ -2,8 +2,8 @@
 
 Every subcommand is configured by one frozen dataclass. ``--config FILE`` reads YAML, ``--a.b VALUE`` overrides a key,
 ``--print_config`` prints the result. Unknown keys, wrong types, impossible values and YAML that could be misread
-(``vision.strict_yaml``) are refused in one line. No value makes the parser import a module that it names, except our
-own and Lightning's (a Trainer takes callbacks and strategies by name).
+(:mod:`vision.configuration.strict_yaml`) are refused in one line. No value makes the parser import a module that it
+names, except our own and Lightning's (a Trainer takes callbacks and strategies by name).
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from jsonargparse.typing import register_type
 from upath import UPath
 from yaml import YAMLError
 
-from vision import strict_yaml
-from vision.config_files import CONFIGS, PREFIX, config_file
+from vision.configuration import strict_yaml
+from vision.configuration.config_files import CONFIGS, PREFIX, config_file
+from vision.configuration.help_format import HelpFormatter
 from vision.errors import DactylError, UsageError, format_error
-from vision.help_format import HelpFormatter
 from vision.io.outputs import refuse_lost_inputs
 from vision.io.store import Location, is_remote, local_path, locate
 
@@ -38,7 +38,7 @@ CONFIG_ERRORS = (ArgumentError, DactylError, ValueError, TypeError, OSError, Rec
 :func:`vision.errors.format_error` formats them."""
 
 _MAX_FILE_BYTES = 1 << 16
-_YAML = "strict_yaml"  # parser mode that reads files and values by vision.strict_yaml
+_YAML = "strict_yaml"  # parser mode that reads files and values by vision.configuration.strict_yaml
 _OPEN_DESCRIPTORS = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
 
 # By default a value that names a class imports its module, whatever that is. These packages contain only code that is

@@ -12,8 +12,8 @@ import numpy as np
 from vision.color import srgb_from_linear
 from vision.geometry.rotations import FloatArray
 from vision.io.png import png_bytes
-from vision.scene.baking import baked
-from vision.scene.mesh_files import (
+from vision.objects.baking import baked
+from vision.objects.mesh_files import (
     VERTEX_COLORS,
     checked_texture,
     make_resolver,
@@ -21,8 +21,8 @@ from vision.scene.mesh_files import (
     read_mesh_file,
     refuse_odd_geometry,
 )
-from vision.scene.mesh_reduction import reduced
-from vision.scene.objects import Color, Mesh, Part, joined
+from vision.objects.mesh_reduction import reduced
+from vision.objects.pose_object import Color, Mesh, Part, joined
 
 SUFFIXES = (".obj", ".ply", ".stl", ".glb")
 MOST_TRIANGLES = 20_000
@@ -95,7 +95,7 @@ def make_parts(geometries: list[Any], color: Color | None, smooth: bool) -> tupl
     Args:
         geometries: from :func:`read_geometries`, in the object's frame.
         color: replaces the file's.
-        smooth: as in :class:`vision.scene.objects.Part`.
+        smooth: as in :class:`vision.objects.pose_object.Part`.
     """
     looks: dict[tuple[Color, bytes | None], list[tuple[FloatArray, np.ndarray, FloatArray | None]]] = {}
     scans = []

@@ -8,10 +8,10 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from vision.geometry.rotations import FloatArray, is_rotation
-from vision.scene.mesh_points import group
-from vision.scene.mesh_symmetries import GOLDEN, TOLERANCE, distance_beside, middle_of
-from vision.scene.plain import Plain, Vector3
-from vision.scene.symmetries import Symmetries, parallel
+from vision.objects.mesh_points import group
+from vision.objects.mesh_symmetries import GOLDEN, TOLERANCE, distance_beside, middle_of
+from vision.objects.symmetries import Symmetries, parallel
+from vision.plain import Plain, Vector3
 
 
 class Turn(Plain, frozen=True):

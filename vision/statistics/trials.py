@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from vision.bootstrap import Interval, mean_interval
+from vision.statistics.bootstrap import Interval, mean_interval
 
 Ending = Literal["dropped", "late", "complete"]
 """End of a trial: the object fell (or the simulation broke), time at a goal ran out, or all goals were reached."""

@@ -10,8 +10,8 @@ from datetime import timedelta
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from vision.console import Console
 from vision.errors import printable
+from vision.machine.console import Console
 
 Advance = Callable[[int], None]
 """Reports that this many more items are done."""

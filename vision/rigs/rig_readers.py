@@ -18,14 +18,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import yaml
 
-from vision import strict_yaml
+from vision.configuration import strict_yaml
 from vision.errors import DactylError
 from vision.geometry.cameras import from_opencv
 from vision.geometry.distortion import Lens
 from vision.io.files import read_file
-from vision.scene.calibration import FORMAT, load_calibration
-from vision.scene.plain import checked_array
-from vision.scene.rig import Camera, Rig
+from vision.plain import checked_array
+from vision.rigs.calibration import FORMAT, load_calibration
+from vision.rigs.rig import Camera, Rig
 
 _MOST_BYTES = 1 << 20
 _LENSES = {

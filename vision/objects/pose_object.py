@@ -1,6 +1,6 @@
 """The object whose pose is estimated, as plain data: its appearance, its collision shape, its keypoints.
 
-Metres; colours are sRGB-encoded, [0, 1]. ``vision.scene.lettered`` and ``vision.scene.meshes`` make objects.
+Metres; colours are sRGB-encoded, [0, 1]. ``vision.objects.lettered`` and ``vision.objects.meshes`` make objects.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 import numpy as np
 
 from vision.geometry.rotations import FloatArray
-from vision.scene.plain import ArrayOf, Plain, Vector3, Vectors, check_name, read_only
-from vision.scene.symmetries import Symmetries
+from vision.objects.symmetries import Symmetries
+from vision.plain import ArrayOf, Plain, Vector3, Vectors, check_name, read_only
 
 Color = tuple[float, float, float]
 """Red, green and blue, sRGB-encoded, [0, 1]."""
