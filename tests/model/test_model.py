@@ -238,6 +238,14 @@ def test_statistics_travel_with_the_weights() -> None:
     )
 
 
+def test_a_training_is_told_of_windows_that_lose_detail() -> None:
+    """Images of 64 pixels show the block smaller than the window; of 1,000, three times as large."""
+    assert not list(model_and_cameras("windowed")[0].advice())
+    (said,) = model_and_cameras("windowed", size=1000)[0].advice()
+    assert said.startswith("model.window.size: windows around the object are ")
+    assert "larger size keeps detail" in said
+
+
 def test_only_a_window_finds_nominal_cameras() -> None:
     """Found: without one, nominal cameras were answered as if they were the true ones."""
     assert "without model.window" in str(model_and_cameras("geometric")[0].nominal_fault)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,6 +23,7 @@ LANDMARK_DOUBT = 3.0
 """Factor by which landmarks are trusted less than their scales suggest: errors of neighbours are correlated, and count
 as one. With the shipped network half-trained, factors from 2 to 4 gave the same errors, 1 a position error larger by a
 fifth, and 3 deviations that matched the errors."""
+_MUCH_REDUCED = 1.5  # image pixels per pixel of a window beyond which detail that the camera shows is lost
 
 
 class PointNetwork(PoseModel):
@@ -98,6 +100,17 @@ class PointNetwork(PoseModel):
         """Return the side of each camera's window, image pixels; the largest for other cameras than the rig's."""
         sides = self.window_sides
         return sides if cameras == len(sides) else [max(sides)] * cameras
+
+    def advice(self) -> Iterator[str]:
+        window, names = self.config.window, self.scene.rig.names
+        if window is None:
+            return
+        widest = int(np.argmax(self.window_sides))
+        if (side := self.window_sides[widest]) > _MUCH_REDUCED * window.size:
+            yield (
+                f"model.window.size: windows around the object are {side:.0f} pixels wide in camera {names[widest]}, "
+                f"reduced to {window.size}; a larger size keeps detail, at a cost that grows with its square"
+            )
 
     @property
     def input_size(self) -> int:

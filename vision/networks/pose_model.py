@@ -177,6 +177,10 @@ class PoseModel(nn.Module, ABC):
 
     # Training
 
+    def advice(self) -> Iterator[str]:
+        """Yield what is worth knowing of the model in its scene before a training, a line each."""
+        yield from ()
+
     def learned(self, config: LossConfig) -> Iterator[nn.Parameter]:
         """Yield the parameters that :meth:`losses` depends on, which the optimiser holds a state for."""
         del config
