@@ -13,6 +13,7 @@ from datagen.pictures.texture_pool import TextureUse
 from vision.camera_effects import CameraEffects
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras
+from vision.geometry.poses import Pose
 from vision.geometry.rotations import FloatArray
 
 
@@ -113,3 +114,8 @@ class Sample:
     object_position: FloatArray
     object_quaternion: FloatArray
     appearance: Appearance
+
+    @property
+    def pose(self) -> Pose:
+        """Pose of the object in the world."""
+        return Pose.from_quaternion(self.object_position, self.object_quaternion)

@@ -14,7 +14,6 @@ from datagen.render.base import RenderOptions
 from datagen.render.stage import Stage
 from datagen.sim.geom_meshes import geom_mesh
 from vision.geometry.cameras import Cameras, project
-from vision.geometry.poses import Pose
 from vision.geometry.rotations import FloatArray
 from vision.geometry.triangles import pixels_of_boxes
 from vision.objects.pose_object import joined
@@ -57,7 +56,7 @@ class ViewLabeller:
         """
         data = self._stage.data
         self._stage.set(sample)
-        pose = Pose.from_columns(vars(sample), "object")
+        pose = sample.pose
         surface = pose.transform(self._object.vertices)
         others = data.geom_xpos[self._geoms] + np.einsum(
             "nij,nj->ni", data.geom_xmat[self._geoms].reshape(-1, 3, 3), self._vertices

@@ -17,7 +17,7 @@ from vision.networks.geometric_output import GeometricOutput
 from vision.networks.losses import LossConfig, laplace_loss, surface_loss, symmetric_laplace_loss
 from vision.networks.model_config import ModelConfig
 from vision.networks.point_network import PointNetwork
-from vision.networks.pose_model import TrainingAugment, true_cameras, true_pose
+from vision.networks.pose_model import TrainingAugment, true_pose
 from vision.networks.prediction import PosePrediction
 from vision.networks.surface import SurfaceTargets
 from vision.networks.validation import COLUMNS
@@ -196,7 +196,7 @@ class GeometricModel(PointNetwork):
 
     def losses(self, batch: Mapping[str, Tensor], augment: TrainingAugment, config: LossConfig) -> Tensor:
         images, pose = batch["images"], true_pose(batch)
-        cameras = true_cameras(batch)
+        cameras = Cameras.from_label(batch)
         with torch.autocast(images.device.type, enabled=False):
             corners = torch.cat([pose.transform(self.keypoints.float()), pose.position[:, None]], dim=1)
             targets = project_torch(corners[:, None], cameras)

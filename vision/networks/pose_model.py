@@ -192,7 +192,7 @@ class PoseModel(nn.Module, ABC):
 
     def validate(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Return the columns of a held-out batch, (B, F), that :meth:`validation_metrics` needs."""
-        poses = self.validation_poses(batch["images"], true_cameras(batch), self.nominal_cameras(batch["images"]))
+        poses = self.validation_poses(batch["images"], Cameras.from_label(batch), self.nominal_cameras(batch["images"]))
         return pose_columns(self.object, poses, true_pose(batch))
 
     def validation_poses(self, images: Tensor, true: Cameras, nominal: Cameras) -> list[PosePrediction]:
@@ -229,11 +229,6 @@ class PoseModel(nn.Module, ABC):
                 f"expected uint8 images (B, C, 3, {height}, {width}), got {tuple(images.shape)} {images.dtype}"
             )
         return images.flatten(0, 1)
-
-
-def true_cameras(batch: Mapping[str, Tensor]) -> Cameras:
-    """Return the true cameras of a batch (``train.batches``)."""
-    return Cameras(batch["camera_intrinsics"], batch["camera_extrinsics"])
 
 
 def true_pose(batch: Mapping[str, Tensor]) -> Pose:

@@ -15,7 +15,7 @@ from vision.networks.backbones import build_backbone
 from vision.networks.heads import RegressionHead, RegressionOutput, rotation_from_values
 from vision.networks.losses import LossConfig, nearest_symmetric_target, regression_loss
 from vision.networks.model_config import ModelConfig
-from vision.networks.pose_model import Augment, PoseModel, TrainingAugment, preprocess, resize, true_cameras, true_pose
+from vision.networks.pose_model import Augment, PoseModel, TrainingAugment, preprocess, resize, true_pose
 from vision.networks.prediction import PosePrediction
 from vision.scene.scene import Scene
 
@@ -99,7 +99,7 @@ class RegressionModel(PoseModel):
         features = None
         if self.config.camera_input:  # cameras of half of the samples, so that one network learns both protocols
             known = augment.cameras_known(len(images))
-            features = known * self.camera_features(true_cameras(batch))
+            features = known * self.camera_features(Cameras.from_label(batch))
         values, form = self(images, augment, features).values, self.config.rotation
         if not self.object.symmetries.trivial:
             found, _ = rotation_from_values(values[:, 3:].detach(), form)

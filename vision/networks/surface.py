@@ -54,10 +54,9 @@ class SurfaceTargets(nn.Module):
         pixels = to_image(windows, centres.expand(*windows.shape[:2], -1, -1))
         homogeneous = torch.cat([pixels, torch.ones_like(pixels[..., :1])], dim=-1)
         in_camera = torch.linalg.solve(cameras.intrinsics, homogeneous.mT).mT
-        direction = (
-            in_camera @ cameras.extrinsics[..., :3, :3] @ pose.rotation[:, None]
-        )  # object frame, (B, C, cells, 3)
-        origin = (camera_centres_torch(cameras.extrinsics) - pose.position[:, None]) @ pose.rotation  # (B, C, 3)
+        # In the object's frame, (B, C, cells, 3) and (B, C, 3).
+        direction = in_camera @ cameras.extrinsics[..., :3, :3] @ pose.rotation[:, None]
+        origin = (camera_centres_torch(cameras.extrinsics) - pose.position[:, None]) @ pose.rotation
         nearest = self._nearest(origin.flatten(0, 1), direction.flatten(0, 1)).unflatten(0, windows.shape[:2])
         hit = torch.isfinite(nearest)
         points = origin[:, :, None] + torch.where(hit, nearest, 0.0)[..., None] * direction

@@ -29,13 +29,11 @@ def pose_columns(target: PoseObject, predictions: Sequence[PosePrediction], true
         true: the B poses.
     """
     true, columns = true.double(), []
-    centre = torch.tensor(target.symmetries.centre, device=true.position.device)  # the point that no symmetry moves
+    centre = torch.tensor(target.symmetries.centre[None], device=true.position.device)  # no symmetry moves it
     for found in predictions:
         pose = found.pose
         turn = _rotation_error(target.symmetries, true.rotation, pose.rotation)
-        shift = torch.linalg.vector_norm(
-            pose.position - true.position + (pose.rotation - true.rotation) @ centre, dim=-1
-        )
+        shift = torch.linalg.vector_norm(pose.transform(centre) - true.transform(centre), dim=-1)[:, 0]
         nothing = torch.zeros_like(turn)
         columns += [turn, shift, nothing if found.deviation is None else found.deviation]
         columns += [nothing if found.views is None else found.views.spread]
