@@ -5,6 +5,7 @@ import roma
 import torch
 
 from tests.rotations import random_rotations
+from vision.geometry.poses import Pose
 from vision.geometry.rotations import matrix_to_quaternion, matrix_to_six_d
 from vision.networks.heads import ROTATION_DEVIATION, PointOutput
 from vision.networks.losses import LossConfig, laplace_loss, regression_loss, surface_loss
@@ -12,21 +13,22 @@ from vision.networks.losses import LossConfig, laplace_loss, regression_loss, su
 COUNT = 8
 
 
-def truth() -> tuple[torch.Tensor, torch.Tensor]:
+def truth() -> Pose:
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(COUNT, 3, generator=generator), random_rotations(COUNT, generator)
+    position = torch.randn(COUNT, 3, generator=generator)
+    return Pose(random_rotations(COUNT, generator), position)
 
 
 @pytest.mark.parametrize("kind", ["mse", "geodesic"])
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_a_quaternion_and_its_negative_are_equally_right(kind: str, sign: float) -> None:
-    position, rotation = truth()
-    quaternion = sign * matrix_to_quaternion(rotation) / ROTATION_DEVIATION["quaternion"]
-    right = regression_loss(torch.cat([position, quaternion], dim=1), position, rotation, "quaternion", kind)
+    true = truth()
+    quaternion = sign * matrix_to_quaternion(true.rotation) / ROTATION_DEVIATION["quaternion"]
+    right = regression_loss(torch.cat([true.position, quaternion], dim=1), true, "quaternion", kind)
     assert right.max() < (1e-10 if kind == "mse" else 5e-3)
-    values = torch.cat([position, quaternion + 0.3], dim=1)
-    same = regression_loss(values * torch.tensor([1, 1, 1, -1, -1, -1, -1]), position, rotation, "quaternion", kind)
-    torch.testing.assert_close(regression_loss(values, position, rotation, "quaternion", kind), same)
+    values = torch.cat([true.position, quaternion + 0.3], dim=1)
+    same = regression_loss(values * torch.tensor([1, 1, 1, -1, -1, -1, -1]), true, "quaternion", kind)
+    torch.testing.assert_close(regression_loss(values, true, "quaternion", kind), same)
 
 
 def test_the_nearer_sign_pulls() -> None:
@@ -34,22 +36,22 @@ def test_the_nearer_sign_pulls() -> None:
     rotation = roma.rotvec_to_rotmat(torch.tensor([[math.pi - 0.05, 0.0, 0.0]]))
     past = matrix_to_quaternion(roma.rotvec_to_rotmat(torch.tensor([[math.pi + 0.05, 0.0, 0.0]])))
     values = torch.cat([torch.zeros(1, 3), past / ROTATION_DEVIATION["quaternion"]], dim=1)
-    assert regression_loss(values, torch.zeros(1, 3), rotation, "quaternion", "mse").item() < 0.01
+    assert regression_loss(values, Pose(rotation, torch.zeros(1, 3)), "quaternion", "mse").item() < 0.01
 
 
 def test_mean_squared_error_is_over_all_normalised_numbers() -> None:
-    position, rotation = truth()
-    six_d = matrix_to_six_d(rotation) / ROTATION_DEVIATION["six_d"]
-    off = torch.cat([position + 1.0, six_d + 2.0], dim=1)
+    true = truth()
+    six_d = matrix_to_six_d(true.rotation) / ROTATION_DEVIATION["six_d"]
+    off = torch.cat([true.position + 1.0, six_d + 2.0], dim=1)
     expected = torch.full((COUNT,), (3 * 1.0 + 6 * 4.0) / 9)
-    torch.testing.assert_close(regression_loss(off, position, rotation, "six_d", "mse"), expected)
+    torch.testing.assert_close(regression_loss(off, true, "six_d", "mse"), expected)
 
 
 def test_geodesic_is_the_angle() -> None:
-    position, rotation = truth()
-    turned = rotation @ roma.rotvec_to_rotmat(torch.tensor([0.0, 0.3, 0.0]))
+    true = truth()
+    turned = true.rotation @ roma.rotvec_to_rotmat(torch.tensor([0.0, 0.3, 0.0]))
     six_d = 5 * matrix_to_six_d(turned)  # its length does not matter
-    loss = regression_loss(torch.cat([position, six_d], dim=1), position, rotation, "six_d", "geodesic")
+    loss = regression_loss(torch.cat([true.position, six_d], dim=1), true, "six_d", "geodesic")
     torch.testing.assert_close(loss, torch.full((COUNT,), 0.3), atol=1e-4, rtol=0)
 
 

@@ -21,6 +21,7 @@ from tests.render.looks import JOINTS
 from tests.scenes import compiled, rig, scene
 from vision.distributions import LogUniform, Uniform, UniformInt
 from vision.errors import DactylError
+from vision.geometry.poses import Pose
 from vision.geometry.rotations import FloatArray, quaternion_from_rotation
 from vision.scene.surroundings import Background
 
@@ -114,8 +115,7 @@ def test_a_hand_is_spared() -> None:
     """The real one, by points of its surface that are not those which the drawing looked at."""
     compiled_scene = compiled("block", 0.1)
     surfaces = Surfaces(scene(), FULL.clearance)
-    state = (JOINTS, OBJECT, np.array([1.0, 0, 0, 0]), rig().nominal.extrinsics)
-    there = surfaces.room(*state)
+    there = surfaces.room(JOINTS, Pose(np.eye(3), OBJECT), rig().nominal)
     bare = dataclasses.replace(there, hand=NO_HAND)
     data = mujoco.MjData(compiled_scene.model)
     data.qpos[compiled_scene.hand_qpos] = JOINTS
@@ -141,9 +141,9 @@ def test_a_hand_is_spared() -> None:
 def test_no_place_of_a_surface_is_far_from_a_point(name: str) -> None:
     one = scene(name)
     surfaces = Surfaces(one, 0.01)
-    extrinsics, quaternion = one.rig.nominal.extrinsics, np.array([0.5, 0.5, 0.5, 0.5])
+    pose = Pose.from_quaternion(np.zeros(3), [0.5, 0.5, 0.5, 0.5])
     joints = JOINTS if one.hand else np.zeros(0)
-    found = surfaces.room(joints, np.zeros(3), quaternion, extrinsics)
+    found = surfaces.room(joints, pose, one.rig.nominal)
     mesh = trimesh.Trimesh(one.object.mesh.vertices, one.object.mesh.faces, process=False)
     places, _ = trimesh.sample.sample_surface(mesh, 5_000, seed=0)
     turned = Rotation.from_quat([0.5, 0.5, 0.5, 0.5]).apply(places)
@@ -205,7 +205,7 @@ def test_fingers_reach_in_from_above() -> None:
     gaps, greys = [], set()
     for index in range(25):
         place = np.array([0.05 * np.cos(index), 0.05 * np.sin(index), 0.0274])
-        there = surfaces.room(np.zeros(0), place, np.array([1.0, 0, 0, 0]), one.rig.nominal.extrinsics)
+        there = surfaces.room(np.zeros(0), Pose(np.eye(3), place), one.rig.nominal)
         assert there.scale == pytest.approx(0.5, abs=0.05)
         pieces = draw_clutter(FINGERS, there, 0, index)
         assert {piece.kind for piece in pieces} <= {"finger", "fingertip"}

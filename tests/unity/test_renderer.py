@@ -142,8 +142,7 @@ def test_clutter_is_what_a_direct_render_shows(player_options: Callable[..., Pla
         samples = []
         for index in range(2):
             sample = random_sample(drawn, renderer.materials, index)
-            pose = (sample.joint_position, sample.object_position, sample.object_quaternion)
-            room = surfaces.room(*pose, sample.appearance.camera_extrinsics)
+            room = surfaces.room(sample.joint_position, sample.pose, sample.appearance.cameras)
             pieces = draw_clutter(clutter, room, 0, index)
             samples.append(replace(sample, appearance=replace(sample.appearance, clutter=pieces)))
         samples.append(plain)
