@@ -57,7 +57,7 @@ def make_sample(stage: Stage, index: int, position: FloatArray = IN_HAND) -> Sam
 
 
 def cameras(sample: Sample) -> Cameras:
-    return Cameras(sample.appearance.camera_intrinsics, sample.appearance.camera_extrinsics)
+    return sample.appearance.cameras
 
 
 def pixel_centres(width: int, height: int) -> FloatArray:
@@ -205,11 +205,11 @@ def test_half_hidden_and_wholly_hidden(name: str) -> None:
     corners = target.keypoints @ matrix_from_quaternion([0.9, 0.1, 0.3, -0.2]).T + (0, 0, 0.5)
     whole = np.array([[[0, 0], [size, size]]], dtype=float)
     hull = ConvexHull(corners).simplices
-    alone = _nearness(corners, hull, K, T, whole, (size, size))
+    alone = _nearness(corners, hull, Cameras(K, T), whole, (size, size))
     faces = np.array([[0, 1, 2], [0, 2, 3]])
     for left, depth, share in ((0.0, 0.3, 0.5), (-1.0, 0.3, 0.0), (-1.0, 0.8, 1.0)):
         wall = np.array([(left, -1, depth), (1, -1, depth), (1, 1, depth), (left, 1, depth)])
-        visible = alone > _nearness(wall, faces, K, T, whole, (size, size))
+        visible = alone > _nearness(wall, faces, Cameras(K, T), whole, (size, size))
         assert visible.sum() / (alone > 0).sum() == pytest.approx(share, abs=0.03)
         assert not visible[0, :, size // 2 :].any() or share == 1.0
 
@@ -219,7 +219,7 @@ def test_depth_is_perspective_and_what_is_behind_a_camera_is_left_out() -> None:
     K, T = camera_matrix(60.0, size, size)[None], np.eye(4)[None]
     whole = np.array([[[0, 0], [size, size]]], dtype=float)
     floor = np.array([(-9.0, 0.2, 0.5), (9.0, 0.2, 0.5), (0.0, 0.2, 40.0), (0.0, 0.2, -1.0)])
-    near = _nearness(floor, np.array([[0, 1, 2], [0, 1, 3]]), K, T, whole, (size, size))
+    near = _nearness(floor, np.array([[0, 1, 2], [0, 1, 3]]), Cameras(K, T), whole, (size, size))
     rows = np.arange(size // 2 + 1, size)
     expected = (rows + 0.5 - size / 2) / (K[0, 1, 1] * 0.2)  # one over the depth of a floor 0.2 m below
     drawn = near[0, rows, size // 2]
