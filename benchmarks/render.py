@@ -143,7 +143,7 @@ def stages(samples: Sequence[Sample], folder: Path, options: RenderOptions) -> t
             with timed("drawing and readback"):
                 images = renderer.render([sample])[0]
             with timed("labels of the views"):
-                seen, masks = views(sample, Cameras(label["camera_intrinsics"], label["camera_extrinsics"]))
+                seen, masks = views(sample, Cameras.from_label(label))
             with timed("encoding"):
                 look = sample.appearance.to_json()
                 members.append(encode_sample(label | seen, images, scene.rig, look, masks))

@@ -85,8 +85,7 @@ def main() -> None:
             poses = zip(motion["joint_position"], motion["position"], motion["quaternion"], strict=True)
             samples = [Sample(number, *pose, look) for pose in poses]
             images = (renderer.render([sample])[0] for sample in samples)
-            cameras = Cameras(look.camera_intrinsics, look.camera_extrinsics)
-            write_recording(folder, scene, motion["time_s"], images, cameras)
+            write_recording(folder, scene, motion["time_s"], images, look.cameras)
             with (folder / "truth.npz").open("wb") as file:
                 np.savez(file, allow_pickle=False, **motion)
             print(f"{folder}: {len(samples)} triplets", flush=True)

@@ -89,10 +89,11 @@ def train(config: TrainConfig, options: dict[str, Any], data: TripletDataModule)
 
     task = PoseTask(config.model, data.scene, config.loss, config.augment, config.optimizer, config.seed)
     task.model.set_position_statistics(*data.position_statistics())
-    for line in () if done else task.model.advice():
-        console.print(f"{config.output}: {line}")
-    if config.init is not None and not done:
-        console.print(f"{config.output}: {initial.begin_from(task.model, config.init)}")
+    if not done:
+        for line in task.model.advice():
+            console.print(f"{config.output}: {line}")
+        if config.init is not None:
+            console.print(f"{config.output}: {initial.begin_from(task.model, config.init)}")
     if task.model.finds_cameras and config.loss.landmarks > 0:
         _refuse_unknown_joints(data)
     trainer = make_trainer(config, options, data)

@@ -14,7 +14,11 @@ from numpy.typing import NDArray
 
 from train.batches import collate
 from vision.drawing.sheets import Tile, contact_sheet
-from vision.drawing.wireframes import PREDICTED_COLOR, TRUE_COLOR, Wireframe, draw_triplet
+from vision.drawing.wireframes import (
+    COMPARISON_LEGEND,
+    comparison,
+    draw_triplet,
+)
 from vision.geometry.cameras import Cameras
 from vision.geometry.poses import Pose
 from vision.networks.pose_model import PoseModel
@@ -65,8 +69,7 @@ def estimates_sheet(
     poses = Pose(*(tensor.double().cpu().numpy() for tensor in found.pose))
     tiles = [_tile(dataset, sample, poses.at(number)) for number, sample in enumerate(samples)]
     title = f"{dataset.folder.name} · step {step:,}"
-    legend = [("true", TRUE_COLOR), ("estimated", PREDICTED_COLOR)]
-    return np.asarray(contact_sheet(tiles, _COLUMNS, title, legend, dataset.rig.names))
+    return np.asarray(contact_sheet(tiles, _COLUMNS, title, COMPARISON_LEGEND, dataset.rig.names))
 
 
 def _tile(dataset: TripletDataset, sample: dict[str, Any], found: Pose) -> Tile:
@@ -74,8 +77,6 @@ def _tile(dataset: TripletDataset, sample: dict[str, Any], found: Pose) -> Tile:
     turn = float(np.rad2deg(symmetric_distance(symmetries, true.rotation[None], found.rotation[None])[0]))
     centre = symmetries.centre[None]
     shift = 1e3 * float(np.linalg.norm(found.transform(centre) - true.transform(centre)))
-    wireframes = [
-        Wireframe(dataset.object, pose, color) for pose, color in ((true, TRUE_COLOR), (found, PREDICTED_COLOR))
-    ]
+    wireframes = comparison(dataset.object, true, found)
     images = draw_triplet(dataset.rig.without_padding(sample["images"]), wireframes, Cameras.from_label(sample))
     return Tile(images, f"sample {sample['index']} · {turn:.1f}° · {shift:.1f} mm")

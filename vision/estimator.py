@@ -167,9 +167,8 @@ class PoseEstimator:
             more: tuple[Tensor, ...] = ()
             if found.covariance is not None and (seen_by := found.views) is not None:
                 more = (found.covariance, seen_by.scale, seen_by.residual, seen_by.spread, *seen_by.cameras[:2])
-            parts.append(
-                tuple(part.cpu() for part in (found.pose.position, found.pose.rotation, found.confidence, *more))
-            )
+            rotation, position = found.pose
+            parts.append(tuple(part.cpu() for part in (position, rotation, found.confidence, *more)))
         keypoints = len(self.object.keypoints) if self.model.compares_views else None
         shapes = _estimate_shapes(views, keypoints)
         if not parts:

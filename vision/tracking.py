@@ -172,9 +172,8 @@ class Tracker:
         if track is None or not self._symmetries.centre.any():
             return track
         lever, moved = -track.pose.rotation @ self._symmetries.centre, np.eye(12)
-        swung = _cross(lever) @ self._shown(
-            track.pose
-        )  # a rotation that does not show is no error of the position either
+        # A rotation that does not show is no error of the position either.
+        swung = _cross(lever) @ self._shown(track.pose)
         moved[3:6, :3] = moved[9:, 6:9] = -swung
         moved[9:, :3] = -_cross(track.angular_velocity) @ swung
         return replace(

@@ -121,9 +121,9 @@ def _sample_faults(dataset: TripletDataset) -> Iterator[str]:
 
 def _repeated_images(dataset: TripletDataset, digests: NDArray[np.uint64]) -> Iterator[str]:
     """Compare the digests (N, C) of all images; those that are 0 were not read."""
-    found = digests.ravel()
-    order = np.argsort(found, kind="stable")
-    again = np.flatnonzero((found[order][1:] == found[order][:-1]) & (found[order][1:] != 0)) + 1
+    order = np.argsort(digests, axis=None, kind="stable")
+    found = digests.ravel()[order]
+    again = np.flatnonzero((found[1:] == found[:-1]) & (found[1:] != 0)) + 1
 
     def name(place: int) -> str:
         number, camera = divmod(place, digests.shape[1])
@@ -134,9 +134,8 @@ def _repeated_images(dataset: TripletDataset, digests: NDArray[np.uint64]) -> It
 
 
 def _label_faults(dataset: TripletDataset, sample: dict[str, Any]) -> Iterator[str]:
-    pixels = project(
-        Pose.from_columns(sample, "object").transform(dataset.object.keypoints), Cameras.from_label(sample)
-    )
+    pose = Pose.from_columns(sample, "object")
+    pixels = project(pose.transform(dataset.object.keypoints), Cameras.from_label(sample))
     sizes = np.stack([dataset.rig.nominal.width, dataset.rig.nominal.height], axis=-1)[:, None]
     inside = ((pixels >= 0) & (pixels <= sizes)).all(axis=-1).any(axis=-1)  # at least one keypoint, (C,)
     if not np.isfinite(pixels).all():

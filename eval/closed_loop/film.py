@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +11,6 @@ from PIL import Image, ImageDraw
 
 from vision.drawing.gif import save_gif
 from vision.drawing.sheets import font
-from vision.drawing.wireframes import PREDICTED_COLOR, TRUE_COLOR, Wireframe, draw_triplet
-from vision.geometry.cameras import Cameras
-from vision.geometry.poses import Pose
-from vision.objects.pose_object import PoseObject
 from vision.published import STEP_SECONDS
 
 _BAR = 26  # pixels below the images, for the caption
@@ -34,23 +30,6 @@ class FilmFrame:
     images: Sequence[np.ndarray]
     goal: np.ndarray
     caption: str
-
-
-def draw_estimate(
-    images: Sequence[np.ndarray], target: PoseObject, columns: Mapping[str, np.ndarray], row: int, cameras: Cameras
-) -> list[np.ndarray]:
-    """Draw the true object in green and the estimated one in magenta over images (h, w, 3), through true cameras.
-
-    Args:
-        columns: of ``eval.scoring.trial_results.TRACE``.
-        row: row of the columns to draw.
-        cameras: K (C, 3, 3) and T (C, 4, 4).
-    """
-    wireframes = [
-        Wireframe(target, Pose.from_columns(columns, whose).at(row), color)
-        for whose, color in (("true", TRUE_COLOR), ("predicted", PREDICTED_COLOR))
-    ]
-    return draw_triplet(images, wireframes, cameras)
 
 
 def save_film(path: Path, frames: Iterable[FilmFrame]) -> None:

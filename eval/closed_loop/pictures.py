@@ -12,7 +12,7 @@ from PIL import Image
 
 from datagen.appearance.sample import Sample
 from eval.closed_loop.config import ClosedLoopConfig
-from eval.closed_loop.film import FilmFrame, draw_estimate, save_film
+from eval.closed_loop.film import FilmFrame, save_film
 from eval.closed_loop.trial_appearance import draw_look
 from eval.closed_loop.trial_block import plain_renderer
 from eval.report.charts import trial_errors
@@ -20,7 +20,7 @@ from eval.report.plots import save_figure
 from eval.scoring.estimator import Estimator
 from eval.scoring.metrics import PoseErrors, pose_errors, summarise
 from eval.scoring.trial_results import TRACE, EstimatesRecord, Simulation, over_time
-from vision.drawing.wireframes import crop
+from vision.drawing.wireframes import comparison, crop, draw_triplet
 from vision.geometry.cameras import Cameras, project
 from vision.geometry.poses import Pose
 from vision.geometry.rotations import FloatArray
@@ -84,6 +84,7 @@ def _frames(
     with plain_renderer(estimator) as renderer:
         look = draw_look(config, simulation, estimator, renderer, [trial])
         cameras = look.true.at(0)
+        true, predicted = (Pose.from_columns(columns, whose) for whose in ("true", "predicted"))
 
         def draw(position: FloatArray, quaternion: FloatArray) -> list[NDArray[np.uint8]]:
             joints = columns["joint_position"][row]
@@ -98,7 +99,7 @@ def _frames(
             turn, shift = errors.rotation_deg[row], errors.position_mm[row]
             images = draw(position, columns["true_quaternion"][row])
             yield FilmFrame(
-                draw_estimate(images, estimator.scene.object, columns, row, cameras),
+                draw_triplet(images, comparison(estimator.scene.object, true.at(row), predicted.at(row)), cameras),
                 picture,
                 f"trial {trial} · {columns['index'][row] * STEP_SECONDS:4.1f} s · goals reached: {goals} · "
                 f"error {turn:.1f}°, {shift:.1f} mm",

@@ -85,12 +85,12 @@ class VisionObserver:
 
     def _view(self, step: int, going: NDArray[np.int64]) -> PolicyView:
         """Return what has arrived of the object at a step; the first estimate arrives without latency."""
-        arrived, first = max(step - self.latency, 0), step + 1 - len(self._seen)  # first: the oldest that is kept
-        seen, before = self._seen[arrived - first], self._seen[max(arrived - 1, 0) - first]
+        late = min(self.latency, step)
+        seen, before = self._seen[-1 - late], self._seen[max(-2 - late, -len(self._seen))]
         if self.tracked is None:
             return with_differences(seen, before, self.symmetries)
         if step == 0 or step > self.latency:
-            self.tracked.take(arrived, seen, going)
+            self.tracked.take(step - late, seen, going)
         return self.tracked.at(step)
 
     def _estimate(self, true: Observation, going: NDArray[np.int64]) -> tuple[WorldEstimates, FloatArray]:

@@ -8,7 +8,12 @@ from PIL import Image
 from eval.scoring.metrics import PoseErrors
 from eval.scoring.predict import Predictions
 from vision.drawing.sheets import Tile, contact_sheet
-from vision.drawing.wireframes import PREDICTED_COLOR, TRUE_COLOR, Wireframe, crop, draw_triplet
+from vision.drawing.wireframes import (
+    COMPARISON_LEGEND,
+    comparison,
+    crop,
+    draw_triplet,
+)
 from vision.geometry.cameras import Cameras, project
 from vision.geometry.poses import Pose
 from vision.scene.framing import window_sides
@@ -39,10 +44,10 @@ def telling_samples(errors: PoseErrors, each: int = SHOWN) -> list[tuple[str, in
 def predictions_sheet(dataset: TripletDataset, predictions: Predictions, errors: PoseErrors, title: str) -> Image.Image:
     """Draw best, typical and worst test triplets with the true and the estimated object, seen by the true cameras."""
     columns = predictions.columns
-    cameras = dataset.rig.cameras
-    side = min(round(max(window_sides(dataset.scene))), *(min(camera.width, camera.height) for camera in cameras))
+    least = (min(camera.width, camera.height) for camera in dataset.rig.cameras)
+    side = min(round(max(window_sides(dataset.scene))), *least)
     scale = max(1, round(_SIDE / side))
-    tiles = []
+    true, predicted, tiles = Pose.from_columns(columns, "true"), Pose.from_columns(columns, "predicted"), []
     for kind, number in telling_samples(errors, SHOWN):
         sample = dataset[number]
         pictures, cameras = dataset.rig.without_padding(sample["images"]), Cameras.from_label(sample)
@@ -51,13 +56,9 @@ def predictions_sheet(dataset: TripletDataset, predictions: Predictions, errors:
             crop(image, cameras.at(camera), np.nan_to_num(centre), side)
             for camera, (image, centre) in enumerate(zip(pictures, centres, strict=True))
         ]
-        wireframes = [
-            Wireframe(dataset.object, Pose.from_columns(columns, whose).at(number), color)
-            for whose, color in (("true", TRUE_COLOR), ("predicted", PREDICTED_COLOR))
-        ]
+        wireframes = comparison(dataset.object, true.at(number), predicted.at(number))
         images, views = zip(*cropped, strict=True)
         rotation, position = errors.rotation_deg[number], errors.position_mm[number]
         caption = f"{kind}: {rotation:.1f}°, {position:.1f} mm · sample {sample['index']}"
         tiles.append(Tile(draw_triplet(images, wireframes, Cameras.stacked(views), scale), caption))
-    legend = [("true", TRUE_COLOR), ("estimated", PREDICTED_COLOR)]
-    return contact_sheet(tiles, SHOWN, title, legend, dataset.rig.names)
+    return contact_sheet(tiles, SHOWN, title, COMPARISON_LEGEND, dataset.rig.names)

@@ -24,7 +24,6 @@ from tests.render.looks import ABOVE_HAND, at, plain_look
 from tests.scenes import scene as scene_of
 from vision.distributions import UniformInt
 from vision.errors import DactylError
-from vision.geometry.cameras import Cameras
 from vision.scene.scene import Scene
 
 NAMES = ("filament", "classic")
@@ -82,7 +81,7 @@ def test_labels_count_clutter_as_what_hides() -> None:
         samples = [at(0, UPRIGHT, look_of(made.materials, pieces)) for pieces in ((), (rod,))]
         bare, shown = made.render(samples).astype(int)
     views = ViewLabeller(scene(), OPTIONS)
-    cameras = Cameras(samples[0].appearance.camera_intrinsics, samples[0].appearance.camera_extrinsics)
+    cameras = samples[0].appearance.cameras
     (before, whole), (after, rest) = (views(sample, cameras) for sample in samples)
     assert (rest <= whole).all()
     lost = whole & ~rest
@@ -116,7 +115,7 @@ def test_clutter_casts_shadows(name: str) -> None:
     with create_renderer(name, scene(), options) as made:
         samples = [at(0, UPRIGHT, look_of(made.materials, pieces)) for pieces in ((), (roof,))]
         bare, dark = made.render(samples).astype(int)
-    cameras = Cameras(samples[0].appearance.camera_intrinsics, samples[0].appearance.camera_extrinsics)
+    cameras = samples[0].appearance.cameras
     _, seen = ViewLabeller(scene(), options)(samples[1], cameras)
     assert seen.sum() > 300
     assert dark[seen].mean() < 0.85 * bare[seen].mean()

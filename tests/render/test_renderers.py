@@ -26,7 +26,7 @@ from tests.render.looks import ABOVE_HAND, at, plain_look, random_sample, uneven
 from tests.scenes import rig
 from tests.scenes import scene as scene_of
 from vision.errors import DactylError
-from vision.geometry.cameras import Cameras, project
+from vision.geometry.cameras import project
 from vision.geometry.rotations import FloatArray, quaternion_from_rotation, rotate, rotation_from_quaternion
 from vision.rigs.rig import Rig
 from vision.scene.scene import Scene
@@ -60,7 +60,7 @@ def outline(sample: Sample, drawn: Scene, camera: int) -> shapely.Polygon:
     look = sample.appearance
     turn = rotation_from_quaternion(sample.object_quaternion)
     corners = rotate(turn, drawn.object.keypoints) + sample.object_position
-    pixels = project(corners, Cameras(look.camera_intrinsics[camera], look.camera_extrinsics[camera]))
+    pixels = project(corners, look.cameras.at(camera))
     return shapely.MultiPoint(pixels).convex_hull
 
 

@@ -45,6 +45,15 @@ class Wireframe:
     axes: bool = False
 
 
+COMPARISON_LEGEND = (("true", TRUE_COLOR), ("estimated", PREDICTED_COLOR))
+"""Names and colours of the two wireframes of :func:`comparison`."""
+
+
+def comparison(target: PoseObject, true: Pose, estimated: Pose) -> list[Wireframe]:
+    """Return wireframes of an object's true pose and of its estimate, which lies on top."""
+    return [Wireframe(target, true, TRUE_COLOR), Wireframe(target, estimated, PREDICTED_COLOR)]
+
+
 def draw_wireframes(image: np.ndarray, wireframes: Sequence[Wireframe], camera: Pinhole, scale: int = 1) -> np.ndarray:
     """Draw wireframes over an enlarged image.
 
