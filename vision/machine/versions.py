@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import tomllib
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 _OURS = "dactyl-vision"
@@ -13,12 +14,15 @@ _OURS = "dactyl-vision"
 def package_version(name: str) -> str | None:
     """Return the version of an installed package; None if it is not installed.
 
-    This package's own version is read from the source tree if it runs from there without installation.
+    This package's own version is that of the source tree if it runs from one: what was recorded when the tree was
+    installed may be of an earlier day.
     """
+    if name == _OURS and (version := _source_version()) is not None:
+        return version
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
-        return _source_version() if name == _OURS else None
+        return None
 
 
 def package_versions(names: Iterable[str]) -> dict[str, str]:
@@ -26,7 +30,9 @@ def package_versions(names: Iterable[str]) -> dict[str, str]:
     return {name: version for name in names if (version := package_version(name)) is not None}
 
 
+@cache
 def _source_version() -> str | None:
+    """Return the version that the source tree's pyproject.toml states; None of an installed package."""
     try:
         project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         return str(project["version"]) if project["name"] == _OURS else None
