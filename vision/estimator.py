@@ -86,9 +86,14 @@ class PoseEstimator:
         finds_cameras: whether it can find the true poses of nominal cameras.
         any_number_of_cameras: whether it takes images of any number of any cameras.
         nominal_fault: why it cannot predict with nominal cameras only; None if it can.
+        windows: number of windows in which it sees the object in each image.
     """
 
-    def __init__(self, model: PoseModel, device: str | torch.device = "cpu") -> None:
+    def __init__(self, model: PoseModel, device: str | torch.device = "cpu", windows: int | None = None) -> None:
+        """Take a model, with ``windows`` as in :meth:`from_checkpoint`."""
+        if windows is not None:
+            model.use_windows(windows)
+        self.windows = model.window_count
         self.device = torch.device(device)
         self.model = model.to(self.device).to(memory_format=torch.channels_last).eval()
         self.scene = model.scene
@@ -101,29 +106,41 @@ class PoseEstimator:
         self.nominal_fault = model.nominal_fault
 
     @classmethod
-    def from_checkpoint(cls, path: str | Path, device: str | torch.device = "cpu") -> PoseEstimator:
+    def from_checkpoint(
+        cls, path: str | Path, device: str | torch.device = "cpu", windows: int | None = None
+    ) -> PoseEstimator:
         """Read a training checkpoint or exported weights.
 
+        Args:
+            path: the file.
+            device: device on which the network runs.
+            windows: number of windows around the object, rolled against each other, in which the network sees each
+                image; the keypoints that it finds are averaged (test-time augmentation). Its time grows with it. None
+                takes the network's own (``model.window.count``).
+
         Raises:
-            DactylError: the file is missing, damaged, of another schema version or architecture, or no checkpoint.
+            DactylError: the file is missing, damaged, of another schema version or architecture, or no checkpoint; or
+                there are several windows, and the network has none.
         """
         model = read_model(Path(path))
         fold_norms(model)
-        return cls(model, device)
+        return cls(model, device, windows)
 
     @classmethod
-    def from_pretrained(cls, name: str = "block", device: str | torch.device = "cpu") -> PoseEstimator:
+    def from_pretrained(
+        cls, name: str = "block", device: str | torch.device = "cpu", windows: int | None = None
+    ) -> PoseEstimator:
         """Load a network that ships with this package; ``vision/weights/<name>.md`` states what it can and cannot do.
 
         Raises:
             DactylError: none is shipped by that name.
         """
-        return cls.from_checkpoint(shipped_weights(name), device)
+        return cls.from_checkpoint(shipped_weights(name), device, windows)
 
     @classmethod
-    def load(cls, name: str, device: str | torch.device = "cpu") -> PoseEstimator:
+    def load(cls, name: str, device: str | torch.device = "cpu", windows: int | None = None) -> PoseEstimator:
         """Call :meth:`from_pretrained` for the name of shipped weights, else :meth:`from_checkpoint`."""
-        return cls.from_checkpoint(weights_file(name), device)
+        return cls.from_checkpoint(weights_file(name), device, windows)
 
     def predict(
         self,

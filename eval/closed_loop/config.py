@@ -49,6 +49,9 @@ class ClosedLoopConfig:
         film_s: length of the film of the trial with the most goals, seconds; 0 for none.
         workers: number of processes that play; null takes all cores.
         device: device on which the network runs: cpu, cuda or cuda:N; auto is a GPU if there is one.
+        windows: number of windows around the object, rolled against each other, in which the network sees each image;
+            what it finds is averaged (test-time augmentation): errors become smaller, and its time grows with it. Null
+            takes the network's own number, model.window.count.
     """
 
     checkpoint: Path
@@ -72,6 +75,7 @@ class ClosedLoopConfig:
     film_s: float = 10.0
     workers: int | None = None
     device: str = "auto"
+    windows: int | None = None
 
     def __post_init__(self) -> None:
         at_least_one(self, "trials", "calibration_triplets")

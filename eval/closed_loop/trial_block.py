@@ -108,7 +108,7 @@ class BlockTask:
     def _play(self, number: int, advance: Advance) -> BlockRecord:
         config, trials = self.config, self.trials(number)
         simulation, source = list(config.plays())[number // self.blocks]
-        estimator, digest = cached_estimator(config.checkpoint, config.device)
+        estimator, digest = cached_estimator(config.checkpoint, config.device, config.windows)
         require_unchanged(config.checkpoint, self.checkpoint_sha256, digest)
         environment = Environment(
             as_installed(estimator.scene), config.seed, len(trials), 1, config.effects(simulation), config.locked_wrist
@@ -142,5 +142,5 @@ def plain_renderer(estimator: Estimator) -> Renderer:
 
 
 @functools.lru_cache(maxsize=1)
-def cached_estimator(checkpoint: Path, device: str) -> tuple[Estimator, str]:
-    return load_estimator(checkpoint, device)
+def cached_estimator(checkpoint: Path, device: str, windows: int | None) -> tuple[Estimator, str]:
+    return load_estimator(checkpoint, device, windows)

@@ -48,6 +48,9 @@ class EstimateConfig:
         stall_s: number of seconds without an image after which a camera is reported to have stopped.
         batch_size: number of triplets in one call of the network.
         device: device on which the network runs: cpu, cuda or cuda:N; auto is a GPU if there is one.
+        windows: number of windows around the object, rolled against each other, in which the network sees each image;
+            what it finds is averaged (test-time augmentation): errors become smaller, and its time grows with it. Null
+            takes the network's own number, model.window.count.
     """
 
     pictures: Path | None = None
@@ -72,6 +75,7 @@ class EstimateConfig:
     stall_s: float = 2.0
     batch_size: int = 16
     device: str = "auto"
+    windows: int | None = None
 
     def __post_init__(self) -> None:
         if (self.pictures is None) == (not self.cameras):

@@ -100,7 +100,7 @@ class Observer:
     """
 
     def __init__(self, config: EstimateConfig) -> None:
-        self.estimator = PoseEstimator.load(str(config.checkpoint), torch_device(config.device))
+        self.estimator = PoseEstimator.load(str(config.checkpoint), torch_device(config.device), config.windows)
         rig = self.estimator.rig
         self.nominal = config.calibration is None
         self.views: NetworkViews

@@ -14,7 +14,7 @@ from eval.laboratory.network_views import CalibratedViews, CentralViews, Network
 from eval.laboratory.pictures import LONGEST_STEP_S, check_bits, read_picture
 from eval.laboratory.triplets import picture_streams, recorded_triplets, sample_pictures
 from eval.scoring.found_cameras import refuse_several_rigs
-from vision.configuration.bounds import at_most_seconds
+from vision.configuration.bounds import at_least_one, at_most_seconds, positive
 from vision.errors import DactylError
 from vision.machine.progress import progress
 from vision.rigs.calibration import check_calibration_name, save_calibration
@@ -44,6 +44,9 @@ class SelfCalibrateConfig:
         rectified: whether the images are undistorted already, as those of a dataset are. Without an earlier
             calibration, others are undistorted with the lenses in the network's scene, if it has any.
         picture_bits: number of significant bits in 16-bit PNG images; null to tell them from the values.
+        windows: number of windows around the object, rolled against each other, in which the network sees each image;
+            what it finds is averaged (test-time augmentation): errors become smaller, and its time grows with it. Null
+            takes the network's own number, model.window.count.
     """
 
     recording: Path
@@ -55,12 +58,13 @@ class SelfCalibrateConfig:
     distortion: bool = False
     rectified: bool = False
     picture_bits: int | None = None
+    windows: int | None = None
 
     def __post_init__(self) -> None:
         check_calibration_name(self.output)
         check_bits("picture_bits", self.picture_bits)
-        if self.triplets < 1 or not self.tolerance_s > 0:
-            raise ValueError("triplets and tolerance_s: must be above 0")
+        at_least_one(self, "triplets")
+        positive(self, "tolerance_s")
         at_most_seconds(self, LONGEST_STEP_S, "tolerance_s")
         if self.distortion and self.calibration is not None:
             raise ValueError("distortion: the earlier calibration has it already; leave one of them out")
@@ -95,7 +99,7 @@ def calibrate_from(config: SelfCalibrateConfig) -> FoundRig:
     """
     from vision.estimator import PoseEstimator
 
-    estimator = PoseEstimator.load(str(config.checkpoint))
+    estimator = PoseEstimator.load(str(config.checkpoint), windows=config.windows)
     if config.calibration is None:
         rectified = config.rectified or has_manifest(config.recording)
         if config.distortion and not rectified and any(camera.distortion for camera in estimator.rig.cameras):

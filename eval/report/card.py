@@ -101,9 +101,10 @@ def package(config: PackageConfig) -> tuple[Path, Path]:
         again = weights.is_file() and sha256(weights) == digest
         if (taken := [path for path in (weights, card_path) if path.exists()]) and not (again or config.overwrite):
             raise DactylError(f"{taken[0]}: exists; choose another --name, or replace it with --overwrite true")
-        description = PoseEstimator.from_checkpoint(exported).description
-        load = f'from_checkpoint("{weights.name}")' if config.output else f'from_pretrained("{name}")'
-        card = model_card(name, load, description, evaluation, digest, size)
+        estimator = PoseEstimator.from_checkpoint(exported)
+        several = "" if (count := evaluation.record.checkpoint.windows) == estimator.windows else f", windows={count}"
+        load = f'from_checkpoint("{weights.name}"{several})' if config.output else f'from_pretrained("{name}"{several})'
+        card = model_card(name, load, estimator.description, evaluation, digest, size)
         atomic_write(weights, exported.read_bytes())
     atomic_write(card_path, card.encode())
     return weights, card_path

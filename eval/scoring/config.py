@@ -28,6 +28,9 @@ class EvaluateConfig:
             images: the self-calibrated protocol then uses those and finds none itself.
         batch_size: number of triplets in one call of the estimator.
         device: device on which the network runs: cpu, cuda or cuda:N; auto is a GPU if there is one.
+        windows: number of windows around the object, rolled against each other, in which the network sees each image;
+            what it finds is averaged (test-time augmentation): errors become smaller, and its time grows with it. Null
+            takes the network's own number, model.window.count.
         camera_subsets: also remove each camera in turn (calibrated; only if the estimator uses cameras).
         miscalibration_samples: number of samples, evenly spaced, on which the estimator is also given cameras that are
             wrong by set amounts (calibrated; as above); 0 for none.
@@ -40,6 +43,7 @@ class EvaluateConfig:
     protocols: tuple[ProtocolName, ...] = PROTOCOLS
     batch_size: int = 32
     device: str = "auto"
+    windows: int | None = None
     camera_subsets: bool = False
     miscalibration_samples: int = 0
     calibrations: dict[str, Path] = field(default_factory=dict)

@@ -39,6 +39,8 @@ class Estimator(Protocol):
     def any_number_of_cameras(self) -> bool: ...
     @property
     def nominal_fault(self) -> str | None: ...
+    @property
+    def windows(self) -> int: ...
 
     def predict(
         self,
@@ -56,8 +58,9 @@ class Estimator(Protocol):
         """Find the cameras of a recording from what was observed in it; called only if ``finds_cameras``."""
 
 
-def load_estimator(checkpoint: Path, device: str) -> tuple[Estimator, str]:
-    """Load the checkpoint's network onto a device, auto for a GPU if there is one.
+def load_estimator(checkpoint: Path, device: str, windows: int | None = None) -> tuple[Estimator, str]:
+    """Load the checkpoint's network onto a device, auto for a GPU if there is one; ``windows`` as in
+    :meth:`vision.estimator.PoseEstimator.from_checkpoint`.
 
     Returns:
         The network, and the SHA-256 of the file that it was read from.
@@ -68,6 +71,6 @@ def load_estimator(checkpoint: Path, device: str) -> tuple[Estimator, str]:
     from vision.estimator import PoseEstimator  # imports torch
 
     digest = sha256(checkpoint) if checkpoint.is_file() else ""
-    estimator = PoseEstimator.from_checkpoint(checkpoint, torch_device(device))
+    estimator = PoseEstimator.from_checkpoint(checkpoint, torch_device(device), windows)
     require_unchanged(checkpoint, digest, sha256(checkpoint))
     return estimator, digest

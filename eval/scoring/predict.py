@@ -36,7 +36,8 @@ class Predictions:
 
     Attributes:
         columns: ``PREDICTIONS`` of the schema, (N, ...) each, in the order of the test set.
-        origin: what made them: checkpoint_sha256, dataset_fingerprint, protocol, head, scene, renderer, versions.
+        origin: what made them: checkpoint_sha256, dataset_fingerprint, protocol, head, windows, scene, renderer,
+            versions.
     """
 
     columns: dict[str, np.ndarray]
@@ -73,6 +74,7 @@ class PredictionJob:
             "protocol": self.condition.camera_knowledge,
             "condition": self.condition.name,
             "head": self.estimator.head,
+            "windows": self.estimator.windows,
             "scene": self.dataset.scene.identity(),
             "renderer": renderer_of(self.dataset),
             "versions": package_versions(("dactyl-vision", "torch", "numpy")),

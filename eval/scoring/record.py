@@ -88,7 +88,9 @@ class Evaluation:
 
     @property
     def head(self) -> str:
-        return self.record.checkpoint.head
+        """The network's head and, if there are several, the number of windows in which it saw each image."""
+        checkpoint = self.record.checkpoint
+        return checkpoint.head if checkpoint.windows == 1 else f"{checkpoint.head}, {checkpoint.windows} windows"
 
     @property
     def uses_cameras(self) -> bool:

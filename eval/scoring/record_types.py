@@ -37,6 +37,7 @@ class CheckpointRecord(CheckpointFile, frozen=True):
     head: Name
     uses_cameras: bool
     scene: dict[str, Any]
+    windows: Annotated[int, msgspec.Meta(ge=1)] = 1
 
 
 class ConstantRecord(Record, frozen=True):

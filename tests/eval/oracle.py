@@ -30,7 +30,7 @@ class Oracle:
         self.scene, self.device, self.finds_cameras = datasets[0].scene, torch.device("cpu"), False
         self.head, self.uses_cameras = head, uses_cameras
         self.any_number_of_cameras, self.nominal_fault = head == "geometric", None
-        self.angle_deg, self.distance_mm = angle_deg, distance_mm
+        self.angle_deg, self.distance_mm, self.windows = angle_deg, distance_mm, 1
         self.calls = 0
         self.answers = {}
         for dataset in datasets:

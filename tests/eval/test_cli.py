@@ -55,7 +55,7 @@ def config(data: Path, tmp_path: Path) -> EvaluateConfig:
 @pytest.fixture
 def oracle(data: Path, monkeypatch: pytest.MonkeyPatch) -> Oracle:
     oracle = Oracle([TripletDataset(data / name) for name in ("first", "second")])
-    monkeypatch.setattr(eval.evaluate, "load_estimator", lambda checkpoint, device: (oracle, sha256(checkpoint)))
+    monkeypatch.setattr(eval.evaluate, "load_estimator", lambda checkpoint, *_: (oracle, sha256(checkpoint)))
     return oracle
 
 

@@ -58,7 +58,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         oracle = Uneven([TripletDataset(sets[seed])], angle_deg=angle)
         config = EvaluateConfig(base / "best.ckpt", {"made": sets[seed]}, base / name)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(eval.evaluate, "load_estimator", lambda path, _, oracle=oracle: (oracle, sha256(path)))
+            patch.setattr(eval.evaluate, "load_estimator", lambda path, *_, oracle=oracle: (oracle, sha256(path)))
             evaluate(config)
     return {path.name: path for path in base.iterdir() if (path / RECORD).exists()}
 

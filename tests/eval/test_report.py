@@ -65,7 +65,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             miscalibration_samples=4,
         )
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(eval.evaluate, "load_estimator", lambda path, _, oracle=oracle: (oracle, sha256(path)))
+            patch.setattr(eval.evaluate, "load_estimator", lambda path, *_, oracle=oracle: (oracle, sha256(path)))
             evaluate(config)
         made[name] = base / name
     return made

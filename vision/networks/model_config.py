@@ -19,6 +19,9 @@ MODELS = Registry(
 )
 """Classes of :class:`vision.networks.pose_model.PoseModel` by ``head``."""
 
+MOST_WINDOWS = 100
+"""Largest number of windows in which a network sees one image."""
+
 
 @dataclass(frozen=True)
 class WindowConfig:
@@ -31,12 +34,15 @@ class WindowConfig:
             by averaging.
         locator_size: pixels to which the whole image is reduced to find the object and the hand's landmarks.
         locator_width: channels of the locator's first layer, as a pyramid's ``width``, a multiple of 8.
+        count: number of windows, rolled against each other, in which it sees each image except in training
+            (:mod:`vision.networks.several_windows`).
     """
 
     side: float | None = None
     size: int = 80
     locator_size: int = 100
     locator_width: int = 24
+    count: int = 1
 
     def __post_init__(self) -> None:
         if self.side is not None and not 0 < self.side <= 2:
@@ -46,6 +52,8 @@ class WindowConfig:
             raise ValueError(f"window size and locator_size must be 32 to 4096, got {self.size}, {self.locator_size}")
         if not 8 <= self.locator_width <= 1024 or self.locator_width % 8:
             raise ValueError(f"window locator_width must be a multiple of 8 up to 1024, got {self.locator_width}")
+        if not 1 <= self.count <= MOST_WINDOWS:
+            raise ValueError(f"window count must be 1 to {MOST_WINDOWS}, got {self.count}")
 
 
 @dataclass(frozen=True)

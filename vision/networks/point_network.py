@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vision.errors import DactylError
 from vision.networks.backbones import BackboneConfig, build_backbone
 from vision.networks.geometric_output import GeometricOutput, points_in_image, unflattened
 from vision.networks.heads import PointHead, PointOutput
-from vision.networks.model_config import ModelConfig
+from vision.networks.model_config import MOST_WINDOWS, ModelConfig
 from vision.networks.pose_model import Augment, PoseModel, preprocess, resize
+from vision.networks.several_windows import SCENE_ROLL, WINDOW_ROLL, averaged, parts
 from vision.networks.windows import cut, cut_around, make_windows
 from vision.scene.framing import window_sides
 from vision.scene.scene import Scene
@@ -51,11 +53,19 @@ class PointNetwork(PoseModel):
         self.head = PointHead(self.tower.channels, len(self.keypoints))
         self.surface = nn.Conv2d(self.tower.channels, 4, 1)
         if config.window is not None:
+            self.window_count = config.window.count
             small = BackboneConfig("pyramid", width=config.window.locator_width, blocks=1, norm=config.backbone.norm)
             self.locator_tower = build_backbone(small)
             count = 0 if self.landmarks is None else len(self.landmarks.points)
             self.locator_head = PointHead(self.locator_tower.channels, 1 + count)
             self.window_sides = window_sides(scene, config.window.side)
+
+    def use_windows(self, count: int) -> None:
+        if self.config.window is None:
+            super().use_windows(count)
+        if not 1 <= count <= MOST_WINDOWS:
+            raise DactylError(f"windows: expected 1 to {MOST_WINDOWS}, got {count}")
+        self.window_count = count
 
     def forward(
         self,
@@ -64,7 +74,7 @@ class PointNetwork(PoseModel):
         windows: Tensor | None = None,
         scenes: Tensor | None = None,
     ) -> GeometricOutput:
-        """Find corners in images (B, C, 3, H, W) uint8.
+        """Find corners in images (B, C, 3, H, W) uint8, in ``window_count`` windows of each unless in training.
 
         Args:
             augment: applied to the input of the towers.
@@ -72,6 +82,29 @@ class PointNetwork(PoseModel):
                 locator finds it when None.
             scenes: (B, C, 2, 3) windows of ``locator_size`` for the locator; the whole images when None.
         """
+        if self.training or windows is not None or self.window_count == 1:
+            return self._look(images, augment, windows, scenes)
+        found = [
+            self._look(images, scenes=self._rolled_scenes(images, part * SCENE_ROLL), roll=part * WINDOW_ROLL)
+            for part in parts(self.window_count)
+        ]
+        return GeometricOutput(
+            averaged([one.corners for one in found], self.permutations),
+            averaged([one.centre for one in found if one.centre is not None]),
+            averaged([one.landmarks for one in found if one.landmarks is not None]),
+            None,
+            found[0].windows,
+        )
+
+    def _look(
+        self,
+        images: Tensor,
+        augment: Augment | None = None,
+        windows: Tensor | None = None,
+        scenes: Tensor | None = None,
+        roll: float = 0.0,
+    ) -> GeometricOutput:
+        """Find corners in one window of each image, rolled by ``roll`` radians if it is not given."""
         shape, flat = images.shape[:2], self._check(images)
         window, centre, landmarks = self.config.window, None, None
         if window is None:
@@ -80,7 +113,7 @@ class PointNetwork(PoseModel):
         else:
             found = self._locate(flat, None if scenes is None else scenes.flatten(0, 1), augment)
             centre, landmarks = found[:, :1], found[:, 1:]
-            around = make_windows(centre.pixels[:, 0].detach(), self.sides(shape).flatten(), window.size)
+            around = make_windows(centre.pixels[:, 0].detach(), self.sides(shape).flatten(), window.size, roll)
             windows = around if windows is None else windows.flatten(0, 1)
         corners, features = self._find(flat, windows, shape[1], augment)
         return GeometricOutput(
@@ -90,6 +123,13 @@ class PointNetwork(PoseModel):
             self.surface(features).float().unflatten(0, shape) if self.training else None,
             windows.unflatten(0, shape),
         )
+
+    def _rolled_scenes(self, images: Tensor, roll: float) -> Tensor:
+        """Return windows (B, C, 2, 3) for the locator, of the whole images (B, C, 3, H, W), rolled by ``roll``
+        radians."""
+        assert self.config.window is not None
+        middle = torch.full((*images.shape[:2], 2), self.image_side / 2, device=images.device)
+        return make_windows(middle, self.image_side, self.config.window.locator_size, roll)
 
     def sides(self, shape: Sequence[int]) -> Tensor:
         """Return the sides (B, C) of the windows around the object, image pixels, for images of ``shape`` (B, C)."""
@@ -125,7 +165,7 @@ class PointNetwork(PoseModel):
         size = self.config.window.locator_size
         ratio = self.image_side / size
         seen = resize(images, size)
-        if scenes is not None:  # only in training; it may lie partly outside the image
+        if scenes is not None:  # it may lie partly outside the image
             seen = cut(seen, scenes / ratio, size, padding="border")
         found = self.locator_head(self.locator_tower(preprocess(seen, augment)), size)
         if scenes is None:

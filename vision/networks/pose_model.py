@@ -61,6 +61,8 @@ class PoseModel(nn.Module, ABC):
         image_side: the longer of the two, pixels; towers see images padded to squares of it.
         position_mean, position_deviation: (3,) buffers, metres: of the training set's object positions.
         motions: (N, 4, 4) buffer: motions that leave the object's appearance unchanged, object frame.
+        window_count: number of windows in which it sees the object in each image, except in training
+            (:meth:`use_windows`).
         any_number_of_cameras: whether it takes images of any number of any cameras.
         compares_views: whether its predictions have a covariance and views.
         config_keys: keys of :class:`ModelConfig` that it uses beside ``head``, ``backbone`` and ``options``; None for
@@ -83,6 +85,7 @@ class PoseModel(nn.Module, ABC):
         self.object = scene.object
         self.image_shape = (scene.rig.height, scene.rig.width)
         self.image_side = max(self.image_shape)
+        self.window_count = 1
         self.register_buffer("position_mean", torch.zeros(3))
         self.register_buffer("position_deviation", torch.ones(3))
         motions = torch.tensor(self.object.symmetries.transforms(_STEPS), dtype=torch.float32)
@@ -158,6 +161,16 @@ class PoseModel(nn.Module, ABC):
         """
         with torch.inference_mode():
             return self.pose(self(images), cameras, nominal)
+
+    def use_windows(self, count: int) -> None:
+        """Set in how many windows, rolled against each other, it sees the object in each image from now on, except in
+        training: test-time augmentation.
+
+        Raises:
+            DactylError: the model has no window around the object.
+        """
+        if count != 1:
+            raise DactylError("windows: only a geometric network with model.window has any; leave it out")
 
     def observe(self, images: Tensor) -> tuple[PointObservations, PointObservations]:
         """Find the object's points and the hand's landmarks in images (B, C, 3, H, W) uint8, for

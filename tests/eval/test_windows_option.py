@@ -1,0 +1,109 @@
+"""``--windows``: how often a network sees each image is part of what was measured, and of what a table says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dactyl.cli import main
+from eval.report.card import main_package_model
+from eval.scoring.record import load_evaluation
+from tests.scenes import scene
+from tests.synthetic import make_dataset
+from vision.network_files import checkpoint_record
+from vision.networks.backbones import BackboneConfig
+from vision.networks.model import build_model
+from vision.networks.model_config import ModelConfig, WindowConfig
+from vision.storage.schema import PREDICTIONS
+from vision.storage.tables import read_table
+
+SIZE = 64
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_dataset(tmp_path_factory.mktemp("windows") / "set", 4, image_size=SIZE)
+
+
+def checkpoint(path: Path, head: str = "geometric", count: int = 1) -> Path:
+    torch.manual_seed(0)
+    window = WindowConfig(size=32, locator_size=32, locator_width=8, count=count) if head == "geometric" else None
+    model = build_model(ModelConfig(head, BackboneConfig("pyramid", width=8), window=window), scene("block", SIZE))
+    state = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    torch.save({**checkpoint_record(model), "state_dict": state}, path)
+    return path
+
+
+def evaluated(network: Path, data: Path, output: Path, *more: str) -> np.ndarray:
+    """Positions that the command predicts with true cameras."""
+    given = ["--checkpoint", str(network), "--test_sets.classic", str(data), "--device", "cpu"]
+    assert main(["evaluate", *given, "--output", str(output), "--protocols", "[calibrated]", *more]) == 0
+    columns, _ = read_table(output / "predictions" / "classic-calibrated.parquet", PREDICTIONS)
+    positions: np.ndarray = columns["predicted_position"]
+    return positions
+
+
+def test_an_evaluation_with_several_windows_says_so_and_is_not_taken_for_one_without(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network, output = checkpoint(tmp_path / "best.ckpt"), tmp_path / "out"
+    one = evaluated(network, data, output)
+    assert load_evaluation("ours", output).head == "geometric"
+    capsys.readouterr()
+    three = evaluated(network, data, output, "--windows", "3")
+    assert "made again (changed: windows)" in capsys.readouterr().err
+    assert load_evaluation("ours", output).head == "geometric, 3 windows"
+    assert "| geometric, 3 windows |" in (output / "table.md").read_text()
+    assert np.abs(three - one).max() > 1e-6
+    np.testing.assert_array_equal(evaluated(network, data, output, "--windows", "1"), one)
+
+
+def test_a_networks_own_number_is_that_of_its_configuration(data: Path, tmp_path: Path) -> None:
+    given = evaluated(checkpoint(tmp_path / "one.ckpt"), data, tmp_path / "one", "--windows", "3")
+    own = evaluated(checkpoint(tmp_path / "three.ckpt", count=3), data, tmp_path / "three")
+    np.testing.assert_array_equal(own, given)
+    assert load_evaluation("ours", tmp_path / "three").head == "geometric, 3 windows"
+
+
+def test_a_card_reads_its_network_as_it_was_measured(data: Path, tmp_path: Path) -> None:
+    for count, windows, said in ((1, "3", '"block.pt", windows=3)'), (3, "3", '"block.pt")'), (3, "1", "windows=1)")):
+        folder = tmp_path / f"{count}-{windows}"
+        folder.mkdir()
+        network = checkpoint(folder / "best.ckpt", count=count)
+        evaluated(network, data, folder / "evaluation", "--windows", windows)
+        given = ["--checkpoint", str(network), "--evaluation", str(folder / "evaluation"), "--output", str(folder)]
+        main_package_model(given)
+        assert f"estimator = PoseEstimator.from_checkpoint({said}" in (folder / "block.md").read_text().replace(
+            '("block.pt", windows=1)', "(windows=1)"
+        )
+
+
+@pytest.mark.parametrize(
+    ("head", "given", "said"),
+    [
+        ("geometric", "0", "windows: expected 1 to 100, got 0"),
+        ("geometric", "101", "windows: expected 1 to 100, got 101"),
+        ("regression", "3", "windows: only a geometric network with model.window has any; leave it out"),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused(
+    head: str, given: str, said: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = checkpoint(tmp_path / "best.ckpt", head)
+    arguments = ["--checkpoint", str(network), "--test_sets.classic", str(data), "--output", str(tmp_path / "out")]
+    assert main(["evaluate", *arguments, "--windows", given]) != 0
+    assert said in capsys.readouterr().err
+
+
+def test_estimates_of_pictures_take_it(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network = checkpoint(tmp_path / "best.ckpt")
+    lines = []
+    for given in ([], ["--windows", "3"]):
+        capsys.readouterr()
+        assert main(["estimate", "--pictures", str(data), "--checkpoint", str(network), *given]) == 0
+        lines.append([json.loads(line) for line in capsys.readouterr().out.splitlines()])
+    assert lines[0][0]["position"] != lines[1][0]["position"]
