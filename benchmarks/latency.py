@@ -52,12 +52,21 @@ def main() -> None:
             seen = as_trained(model, images)
             parts: dict[str, Callable[[], object]] = {
                 "network": partial(model, images),
+                "network, 3 windows": partial(in_windows, model, images, 3),
+                "network, 5 windows": partial(in_windows, model, images, 5),
                 "solver, calibrated": partial(model.pose, seen, cameras),
                 "solver, nominal": partial(model.pose, seen, cameras, nominal=True),
             }
             for part, work in parts.items():
                 wall, process = measured(work, arguments.runs)
                 print(f"{name:12}{part:22}{wall:10.1f}{process:12.1f}", flush=True)
+
+
+def in_windows(model: GeometricModel, images: torch.Tensor, count: int) -> None:
+    """Run the network with several windows of each image (``--windows``)."""
+    model.use_windows(count)
+    model(images)
+    model.use_windows(1)
 
 
 def nominal() -> Cameras:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from train.module import OptimizerConfig
 from vision.configuration.bounds import all_cores_or_some, at_least_one, not_negative
 from vision.networks.losses import LossConfig
 from vision.networks.model_config import MODELS, ModelConfig
+from vision.networks.several_windows import SCENE_ROLL, WINDOW_ROLL
 
 
 @dataclass(frozen=True)
@@ -65,3 +67,10 @@ class TrainConfig:
         at_least_one(self, "save_every")
         all_cores_or_some(self, "threads")
         MODELS.load(self.model.head).check_loss(self.loss)
+        if self.model.window is not None and self.model.window.count > 1:
+            for key, least in (("window_roll_deg", WINDOW_ROLL), ("scene_roll_deg", SCENE_ROLL)):
+                if (told := getattr(self.augment, key)) < round(math.degrees(least), 6):
+                    raise ValueError(
+                        f"augment.{key}: several windows (model.window.count) are rolled by up to "
+                        f"{math.degrees(least):g} degrees, which the network must have learnt; got {told:g}"
+                    )

@@ -65,11 +65,12 @@ def test_a_pose_solved_from_exported_points_is_the_estimators_with_its_deviation
     np.testing.assert_allclose(deviation, promised, rtol=1e-3)
 
 
-@pytest.mark.parametrize("head", ["regression", "geometric"])
-def test_parity(head: Literal["regression", "geometric"], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("head", "windows"), [("regression", 1), ("geometric", 1), ("geometric", 3)])
+def test_parity(head: Literal["regression", "geometric"], windows: int, tmp_path: Path) -> None:
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     model = small_model(head)
+    model.use_windows(windows)
     export_program(model, tmp_path / "network.pt2")
     export_onnx(model, tmp_path / "network.onnx")
     program = torch.export.load(tmp_path / "network.pt2").module()

@@ -1,9 +1,13 @@
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
+from train.config import TrainConfig
+from train.data_config import DataConfig
 from train.image_augmentation import ImageAugment, ImageAugmentConfig
+from vision.networks.model_config import ModelConfig, WindowConfig
 from vision.networks.windows import to_image, window_scale
 
 
@@ -115,3 +119,16 @@ def test_scenes_stay_near_the_whole_image() -> None:
 def test_impossible_values_are_refused(wrong: dict) -> None:
     with pytest.raises(ValueError, match="must"):
         ImageAugmentConfig(**wrong)
+
+
+@pytest.mark.parametrize(("key", "least"), [("window_roll_deg", 30), ("scene_roll_deg", 5)])
+def test_a_network_learns_the_rolls_of_its_several_windows(key: str, least: float) -> None:
+    def configured(count: int, value: float) -> TrainConfig:
+        model = ModelConfig("geometric", window=WindowConfig(count=count))
+        augment = ImageAugmentConfig(**{key: value})
+        return TrainConfig(Path("out"), DataConfig("data"), model=model, augment=augment)
+
+    configured(1, 0.0)
+    configured(3, least)
+    with pytest.raises(ValueError, match=rf"augment\.{key}: .* by up to {least} degrees.*; got {least - 1}"):
+        configured(3, least - 1)
