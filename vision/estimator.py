@@ -156,7 +156,7 @@ class PoseEstimator:
                 images are padded right and below. A geometric head takes any number of any cameras.
             cameras: arrays (B, C, ...) or, of the same cameras for all triplets, (C, ...). A regression without
                 ``camera_input`` ignores them.
-            batch_size: number of triplets computed at once.
+            batch_size: number of triplets computed at once, in one window each; fewer in several.
             nominal: whether the given cameras are only nominal; the true ones, displaced by up to 1.5 mm, 3 degrees and
                 1 degree of their field of view (Table 9), are then estimated with the pose.
 
@@ -177,8 +177,9 @@ class PoseEstimator:
             arrays.append(np.broadcast_to(array, (count, *one)))
         everywhere = Cameras(*arrays)
         parts: list[tuple[Tensor, ...]] = []
-        for first in range(0, count, batch_size):
-            batch = slice(first, first + batch_size)
+        at_once = max(1, batch_size // self.windows)
+        for first in range(0, count, at_once):
+            batch = slice(first, first + at_once)
             seen = Cameras(*(self._tensor(array).float() for array in everywhere.at(batch)[:2]))
             found = self.model.predict(self._tensor(images[batch]).permute(0, 1, 4, 2, 3), seen, nominal)
             more: tuple[Tensor, ...] = ()
@@ -207,14 +208,14 @@ class PoseEstimator:
 
         Args:
             triplets: one or more, (C, H, W, 3) uint8 each; of an iterator ``batch_size`` are held at a time.
-            batch_size: number of triplets in one call of the network.
+            batch_size: number of triplets in one call of the network, in one window each; fewer in several.
 
         Raises:
             ValueError: there are none, or one has another shape or type.
             DactylError: the network finds no landmarks of the hand.
         """
         coming, parts = iter(triplets), []
-        while batch := list(itertools.islice(coming, batch_size)):
+        while batch := list(itertools.islice(coming, max(1, batch_size // self.windows))):
             points, landmarks = self.model.observe(self._tensor(self._checked(np.stack(batch))).permute(0, 1, 4, 2, 3))
             parts.append(Observations(*(tensor.cpu().double().numpy() for tensor in (*points, *landmarks))))
         if not parts:

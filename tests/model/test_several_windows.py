@@ -45,51 +45,48 @@ def test_parts_are_evenly_spaced_about_none(count: int) -> None:
 
 def test_an_average_is_weighted_by_precision() -> None:
     """Inverse variances of 1 and 1/4: four fifths of the first."""
-    found = [
-        PointOutput(torch.tensor([[0.0, 0.0]]), torch.tensor([0.0])),
-        PointOutput(torch.tensor([[10.0, 20.0]]), torch.tensor([math.log(2.0)])),
-    ]
-    mean = averaged(found)
-    torch.testing.assert_close(mean.pixels, torch.tensor([[2.0, 4.0]]))
-    torch.testing.assert_close(mean.log_scale, torch.tensor([math.log(2.0) / 2]))
+    pixels = torch.tensor([[[[0.0, 0.0]]], [[[10.0, 20.0]]]])
+    mean = averaged(PointOutput(pixels, torch.tensor([[[0.0]], [[math.log(2.0)]]])), 2)
+    torch.testing.assert_close(mean.pixels, torch.tensor([[[[2.0, 4.0]]]]))
+    torch.testing.assert_close(mean.log_scale, torch.tensor([[[math.log(2.0) / 2]]]))
 
 
 def test_poses_that_look_the_same_are_averaged_as_one() -> None:
-    """Each image of each time sees another of the object's symmetries."""
+    """Each image sees another of the object's symmetries each time."""
     generator = torch.Generator().manual_seed(2)
     permutations = torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0], [2, 3, 0, 1], [3, 0, 1, 2]])
     pixels, log_scale = torch.randn(5, 3, 4, 2, generator=generator), torch.randn(5, 3, 4, generator=generator)
-    times = [PointOutput(pixels, log_scale)]
-    for _ in range(3):
-        order = permutations[torch.randint(0, 4, (5, 3), generator=generator)]
-        times.append(PointOutput(pixels.take_along_dim(order[..., None], 2), log_scale.take_along_dim(order, 2)))
-    mean = averaged(times, permutations)
+    orders = [permutations[torch.randint(0, 4, (5, 3), generator=generator)] for _ in range(3)]
+    again = PointOutput(
+        torch.cat([pixels, *(pixels.take_along_dim(order[..., None], 2) for order in orders)]),
+        torch.cat([log_scale, *(log_scale.take_along_dim(order, 2) for order in orders)]),
+    )
+    mean = averaged(again, 4, permutations)
     torch.testing.assert_close(mean.pixels, pixels)
     torch.testing.assert_close(mean.log_scale, log_scale)
-    assert (averaged(times).pixels - pixels).abs().max() > 0.1
+    assert (averaged(again, 4).pixels - pixels).abs().max() > 0.1
 
 
 @pytest.mark.parametrize("name", ["block", "trifinger-cube"])
 def test_the_middle_one_of_three_windows_is_the_only_one_of_one(name: str) -> None:
-    """Its roll is zero. With it the other two, whose rolls are opposite, make up the average."""
+    """Its roll is zero. With it the other two, whose rolls are opposite, make up the average, image by image."""
     model, seen = network(name), images()
     with torch.inference_mode():
         one = model(seen)
-        several = [
-            model._look(seen, scenes=model._rolled_scenes(seen, math.radians(5) * part), roll=math.radians(30) * part)
-            for part in (-2 / 3, 0.0, 2 / 3)
-        ]
+        looks = []
+        for part in (-2 / 3, 0.0, 2 / 3):
+            scenes = model._rolled_scenes(torch.full((2, 3), math.radians(5) * part))
+            looks.append(model._look(seen, scenes=scenes, roll=torch.full((2, 3), math.radians(30) * part)))
         model.use_windows(3)
         three = model(seen)
-    torch.testing.assert_close(several[1].corners.pixels, one.corners.pixels, atol=1e-3, rtol=1e-4)
-    assert (several[0].corners.pixels - one.corners.pixels).abs().max() > 1e-2
-    expected = averaged([look.corners for look in several], model.permutations)
-    torch.testing.assert_close(three.corners.pixels, expected.pixels)
-    torch.testing.assert_close(three.corners.log_scale, expected.log_scale)
-    for part in ("centre", "landmarks"):
-        torch.testing.assert_close(
-            getattr(three, part).pixels, averaged([getattr(look, part) for look in several]).pixels
-        )
+    torch.testing.assert_close(looks[1].corners.pixels, one.corners.pixels, atol=1e-3, rtol=1e-4)
+    assert (looks[0].corners.pixels - one.corners.pixels).abs().max() > 1e-2
+    for part in ("corners", "centre", "landmarks"):
+        found = [getattr(look, part) for look in looks]
+        every = PointOutput(torch.cat([each.pixels for each in found]), torch.cat([each.log_scale for each in found]))
+        expected = averaged(every, 3, model.permutations if part == "corners" else None)
+        torch.testing.assert_close(getattr(three, part).pixels, expected.pixels, atol=1e-3, rtol=1e-4)
+        torch.testing.assert_close(getattr(three, part).log_scale, expected.log_scale, atol=1e-4, rtol=1e-4)
 
 
 def test_training_sees_one_window() -> None:
@@ -104,7 +101,8 @@ def test_a_rolled_window_lies_around_the_centre_that_was_found() -> None:
     model, seen = network(), images(1)
     with torch.inference_mode():
         for roll in (-0.3, 0.3):
-            look = model._look(seen, scenes=model._rolled_scenes(seen, roll), roll=roll)
+            rolled = torch.full((1, 3), roll)
+            look = model._look(seen, scenes=model._rolled_scenes(rolled), roll=rolled)
             middle = look.windows[..., :2].sum(dim=-1) * 16 + look.windows[..., 2]
             assert look.centre is not None
             torch.testing.assert_close(middle, look.centre.pixels[:, :, 0], atol=1e-3, rtol=1e-4)

@@ -84,17 +84,21 @@ class PointNetwork(PoseModel):
         """
         if self.training or windows is not None or self.window_count == 1:
             return self._look(images, augment, windows, scenes)
-        found = [
-            self._look(images, scenes=self._rolled_scenes(images, part * SCENE_ROLL), roll=part * WINDOW_ROLL)
-            for part in parts(self.window_count)
-        ]
-        return GeometricOutput(
-            averaged([one.corners for one in found], self.permutations),
-            averaged([one.centre for one in found if one.centre is not None]),
-            averaged([one.landmarks for one in found if one.landmarks is not None]),
-            None,
-            found[0].windows,
+        batch, cameras = images.shape[:2]
+        part = torch.tensor(parts(self.window_count), device=images.device)[:, None, None]
+        part = part.expand(self.window_count, batch, cameras).flatten(0, 1)
+        seen = self._look(
+            images.repeat(self.window_count, 1, 1, 1, 1),
+            scenes=self._rolled_scenes(part * SCENE_ROLL),
+            roll=part * WINDOW_ROLL,
         )
+        assert seen.centre is not None
+        assert seen.landmarks is not None
+        corners, centre, landmarks = (
+            averaged(found, self.window_count, permutations)
+            for found, permutations in ((seen.corners, self.permutations), (seen.centre, None), (seen.landmarks, None))
+        )
+        return GeometricOutput(corners, centre, landmarks, None, seen.windows[:batch])
 
     def _look(
         self,
@@ -102,9 +106,9 @@ class PointNetwork(PoseModel):
         augment: Augment | None = None,
         windows: Tensor | None = None,
         scenes: Tensor | None = None,
-        roll: float = 0.0,
+        roll: Tensor | None = None,
     ) -> GeometricOutput:
-        """Find corners in one window of each image, rolled by ``roll`` radians if it is not given."""
+        """Find corners in one window of each image, rolled by ``roll`` (B, C) radians if it is not given."""
         shape, flat = images.shape[:2], self._check(images)
         window, centre, landmarks = self.config.window, None, None
         if window is None:
@@ -113,7 +117,12 @@ class PointNetwork(PoseModel):
         else:
             found = self._locate(flat, None if scenes is None else scenes.flatten(0, 1), augment)
             centre, landmarks = found[:, :1], found[:, 1:]
-            around = make_windows(centre.pixels[:, 0].detach(), self.sides(shape).flatten(), window.size, roll)
+            around = make_windows(
+                centre.pixels[:, 0].detach(),
+                self.sides(shape).flatten(),
+                window.size,
+                None if roll is None else roll.flatten(),
+            )
             windows = around if windows is None else windows.flatten(0, 1)
         corners, features = self._find(flat, windows, shape[1], augment)
         return GeometricOutput(
@@ -124,11 +133,10 @@ class PointNetwork(PoseModel):
             windows.unflatten(0, shape),
         )
 
-    def _rolled_scenes(self, images: Tensor, roll: float) -> Tensor:
-        """Return windows (B, C, 2, 3) for the locator, of the whole images (B, C, 3, H, W), rolled by ``roll``
-        radians."""
+    def _rolled_scenes(self, roll: Tensor) -> Tensor:
+        """Return windows (B, C, 2, 3) of the whole images for the locator, rolled by ``roll`` (B, C) radians."""
         assert self.config.window is not None
-        middle = torch.full((*images.shape[:2], 2), self.image_side / 2, device=images.device)
+        middle = torch.full((*roll.shape, 2), self.image_side / 2, device=roll.device)
         return make_windows(middle, self.image_side, self.config.window.locator_size, roll)
 
     def sides(self, shape: Sequence[int]) -> Tensor:

@@ -6,7 +6,6 @@ A network errs a little differently for each roll of the same image, so that the
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -23,29 +22,25 @@ def parts(count: int) -> list[float]:
     return [(2 * part + 1) / count - 1 for part in range(count)]
 
 
-def averaged(found: Sequence[PointOutput], permutations: Tensor | None = None) -> PointOutput:
-    """Average points (..., K) that were found in the same images again and again, weighted by their precision.
+def averaged(found: PointOutput, count: int, permutations: Tensor | None = None) -> PointOutput:
+    """Average points (count * B, C, K) that were found in the same images again and again, weighted by their precision.
 
     Args:
-        found: points of each time.
+        found: the points, of all images the first time, then of all the second time, and so on.
+        count: how many times.
         permutations: (S, K) of an object with symmetries: each time may see another pose that looks the same, and its
             points are put in the order that brings them nearest to those of the first time.
     """
+    pixels, log_scale = (part.unflatten(0, (count, -1)) for part in (found.pixels, found.log_scale))
     if permutations is not None:
-        found = [found[0], *(_in_the_order_of(found[0], one, permutations) for one in found[1:])]
-    pixels = torch.stack([one.pixels for one in found])
-    log_scale = torch.stack([one.log_scale for one in found])
+        pixels, log_scale = _in_the_order_of(pixels[0], pixels, log_scale, permutations)
     weight = (-2 * log_scale).softmax(dim=0)
     return PointOutput((weight[..., None] * pixels).sum(dim=0), log_scale.mean(dim=0))
 
 
-def _in_the_order_of(first: PointOutput, other: PointOutput, permutations: Tensor) -> PointOutput:
-    pixels, log_scale = (
-        other.pixels[..., permutations, :],
-        other.log_scale[..., permutations],
-    )  # (..., S, K, 2), (..., S, K)
-    distance = torch.linalg.vector_norm(pixels - first.pixels[..., None, :, :], dim=-1).sum(dim=-1)
-    best = distance.argmin(dim=-1)[..., None, None]
-    return PointOutput(
-        pixels.take_along_dim(best[..., None], dim=-3).squeeze(-3), log_scale.take_along_dim(best, dim=-2).squeeze(-2)
-    )
+def _in_the_order_of(first: Tensor, pixels: Tensor, log_scale: Tensor, permutations: Tensor) -> tuple[Tensor, Tensor]:
+    """Return points (..., K, 2) and their scales (..., K) in the order of symmetry that is nearest to ``first``."""
+    orders = pixels[..., permutations, :]  # (..., S, K, 2)
+    distance = torch.linalg.vector_norm(orders - first[..., None, :, :], dim=-1).sum(dim=-1)
+    best = permutations[distance.argmin(dim=-1)]  # (..., K)
+    return pixels.take_along_dim(best[..., None], dim=-2), log_scale.take_along_dim(best, dim=-1)

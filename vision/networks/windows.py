@@ -15,16 +15,16 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def make_windows(centre: Tensor, side: Tensor | float, size: int, roll: Tensor | float = 0.0) -> Tensor:
+def make_windows(centre: Tensor, side: Tensor | float, size: int, roll: Tensor | None = None) -> Tensor:
     """Return maps (..., 2, 3) from window pixels to image pixels.
 
     Args:
         centre: (..., 2) image pixels.
         side: length of the window's side in image pixels, a number or (...).
         size: the same in window pixels.
-        roll: rotation of the window in radians, its right side towards the image's bottom, a number or (...).
+        roll: (...) rotation of the window in radians, its right side towards the image's bottom; default 0.
     """
-    roll = torch.as_tensor(roll, dtype=centre.dtype, device=centre.device).expand(centre.shape[:-1])
+    roll = torch.zeros_like(centre[..., 0]) if roll is None else roll
     cosine, sine = torch.cos(roll), torch.sin(roll)
     turn = torch.stack([cosine, -sine, sine, cosine], dim=-1).unflatten(-1, (2, 2))
     scale = torch.as_tensor(side, dtype=centre.dtype, device=centre.device) / size
