@@ -51,7 +51,7 @@ def main() -> None:
         with torch.inference_mode():
             seen = as_trained(model, images)
             parts: dict[str, Callable[[], object]] = {
-                "network": partial(model, images),
+                "network": partial(in_windows, model, images, 1),
                 "network, 3 windows": partial(in_windows, model, images, 3),
                 "network, 5 windows": partial(in_windows, model, images, 5),
                 "solver, calibrated": partial(model.pose, seen, cameras),
@@ -63,10 +63,9 @@ def main() -> None:
 
 
 def in_windows(model: GeometricModel, images: torch.Tensor, count: int) -> None:
-    """Run the network with several windows of each image (``--windows``)."""
+    """Run the network with so many windows of each image (``--windows``)."""
     model.use_windows(count)
     model(images)
-    model.use_windows(1)
 
 
 def nominal() -> Cameras:

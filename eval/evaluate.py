@@ -18,9 +18,9 @@ from eval.scoring.estimator import Estimator, load_estimator
 from eval.scoring.found_cameras import CamerasNotFoundError, calibrated_cameras
 from eval.scoring.metrics import metrics
 from eval.scoring.predict import PredictionJob, Predictions, refuse_mismatch, renderer_of
-from eval.scoring.provenance import checkpoint_origin, dataset_origin, learnt_from, software
+from eval.scoring.provenance import checkpoint_origin, dataset_origin, learnt_from, software, unlearnt_roll
 from eval.scoring.published import published_means, published_rows
-from eval.scoring.record import RECORD, Evaluation, prediction_entry, write_samples
+from eval.scoring.record import RECORD, Evaluation, prediction_entry, several_windows, write_samples
 from eval.scoring.record_types import (
     CheckpointFile,
     CheckpointRecord,
@@ -66,6 +66,8 @@ def evaluate(config: EvaluateConfig) -> list[Row]:
         name: usable_conditions(estimator, name, dataset, wanted, config) for name, dataset in test_sets.items()
     }
     run = _Run(config, estimator, checkpoint_origin(checkpoint, digest))
+    if estimator.windows > 1 and (warning := unlearnt_roll(run.checkpoint)) is not None:
+        Console(stderr=True).print(warning, highlight=False)
     for name, dataset in test_sets.items():
         if learnt_from(run.checkpoint, dataset):
             said = (
@@ -157,7 +159,8 @@ class _Run:
     def draw(self, name: str, dataset: TripletDataset, made: dict[str, Predictions], evaluation: Evaluation) -> None:
         (test_set,) = (one for one in evaluation.sets if one.name == name)
         for condition, predictions in made.items():
-            title = f"{name} · {self.estimator.head} head, {condition} cameras"
+            several = several_windows(self.estimator.windows)
+            title = f"{name} · {self.estimator.head} head, {condition} cameras{several}"
             sheet = predictions_sheet(dataset, predictions, test_set.scored[condition].errors, title)
             save_png(sheet, self.config.output / f"predictions-{name}-{condition}.png")
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vision.configuration.bounds import at_least_one
 from vision.configuration.command_line import parse
 from vision.machine.console import Console
 
@@ -17,12 +18,16 @@ class ExportModelConfig:
     Attributes:
         checkpoint: checkpoint file that dactyl train wrote, or the name of shipped weights.
         output: file to write, either .onnx (needs the extra export) or .pt2 (torch.export).
+        windows: number of windows around the object, rolled against each other, in which the exported network sees each
+            image, and averages what it finds; null takes the network's own number, model.window.count.
     """
 
     checkpoint: Path
     output: Path
+    windows: int | None = None
 
     def __post_init__(self) -> None:
+        at_least_one(self, "windows")
         if self.output.suffix not in (".onnx", ".pt2"):
             raise ValueError(f"output: expected a file that ends in .onnx or .pt2, got {self.output}")
 
@@ -42,6 +47,6 @@ def main_export_model(argv: Sequence[str]) -> None:
     from vision.estimator import PoseEstimator  # imports torch: mistakes in the command line are reported first
     from vision.networks.export import export_onnx, export_program
 
-    model = PoseEstimator.load(str(config.checkpoint)).model
+    model = PoseEstimator.load(str(config.checkpoint), windows=config.windows).model
     (export_onnx if config.output.suffix == ".onnx" else export_program)(model, config.output)
     Console().print(f"{config.output}: {config.output.stat().st_size:,} bytes", highlight=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from train.module import OptimizerConfig
 from vision.configuration.bounds import all_cores_or_some, at_least_one, not_negative
 from vision.networks.losses import LossConfig
 from vision.networks.model_config import MODELS, ModelConfig
-from vision.networks.several_windows import SCENE_ROLL, WINDOW_ROLL
+from vision.networks.several_windows import SCENE_ROLL_DEG, WINDOW_ROLL_DEG
 
 
 @dataclass(frozen=True)
@@ -68,9 +67,9 @@ class TrainConfig:
         all_cores_or_some(self, "threads")
         MODELS.load(self.model.head).check_loss(self.loss)
         if self.model.window is not None and self.model.window.count > 1:
-            for key, least in (("window_roll_deg", WINDOW_ROLL), ("scene_roll_deg", SCENE_ROLL)):
-                if (told := getattr(self.augment, key)) < round(math.degrees(least), 6):
+            for key, least in (("window_roll_deg", WINDOW_ROLL_DEG), ("scene_roll_deg", SCENE_ROLL_DEG)):
+                if (told := getattr(self.augment, key)) < least:
                     raise ValueError(
-                        f"augment.{key}: several windows (model.window.count) are rolled by up to "
-                        f"{math.degrees(least):g} degrees, which the network must have learnt; got {told:g}"
+                        f"augment.{key}: with several windows (model.window.count) images are rolled by up to "
+                        f"{least:g} degrees, which the network must have learnt; got {told:g}"
                     )

@@ -181,6 +181,8 @@ def _identity(config: TrainConfig, options: dict[str, Any], data: TripletDataMod
     for group, key, default in _LATER_KEYS:
         if identity[group][key] == default:
             del identity[group][key]
+    if (window := identity["model"]["window"]) is not None and window["count"] == 1:  # as in _LATER_KEYS
+        del window["count"]
     if config.init is None:
         del identity["init"]
     else:  # their content, not their location

@@ -86,14 +86,12 @@ class PoseEstimator:
         finds_cameras: whether it can find the true poses of nominal cameras.
         any_number_of_cameras: whether it takes images of any number of any cameras.
         nominal_fault: why it cannot predict with nominal cameras only; None if it can.
-        windows: number of windows in which it sees the object in each image.
     """
 
     def __init__(self, model: PoseModel, device: str | torch.device = "cpu", windows: int | None = None) -> None:
-        """Take a model, with ``windows`` as in :meth:`from_checkpoint`."""
+        """Take a model, which this estimator sets up for its device and ``windows`` (:meth:`from_checkpoint`)."""
         if windows is not None:
             model.use_windows(windows)
-        self.windows = model.window_count
         self.device = torch.device(device)
         self.model = model.to(self.device).to(memory_format=torch.channels_last).eval()
         self.scene = model.scene
@@ -197,6 +195,11 @@ class PoseEstimator:
         return cast(PoseEstimates, poses)
 
     @property
+    def windows(self) -> int:
+        """Number of windows in which it sees the object in each image."""
+        return self.model.window_count
+
+    @property
     def usual_spread(self) -> float | None:
         """Median spread of keypoints, image pixels (:attr:`vision.solvers.views.ViewAgreement.spread`), in images like
         those the network was validated on; a hundredth of the window around the object if it was never measured. None
@@ -207,7 +210,7 @@ class PoseEstimator:
         """Find the object's corners and the hand's landmarks in images, before anything is known of the cameras.
 
         Args:
-            triplets: one or more, (C, H, W, 3) uint8 each; of an iterator ``batch_size`` are held at a time.
+            triplets: one or more, (C, H, W, 3) uint8 each; of an iterator one call's are held at a time.
             batch_size: number of triplets in one call of the network, in one window each; fewer in several.
 
         Raises:

@@ -78,7 +78,7 @@ class ClosedLoopConfig:
     windows: int | None = None
 
     def __post_init__(self) -> None:
-        at_least_one(self, "trials", "calibration_triplets")
+        at_least_one(self, "trials", "calibration_triplets", "windows")
         not_negative(self, "latency_steps", "film_s")
         all_cores_or_some(self, "workers")
         known_device(self, "device")
@@ -108,4 +108,6 @@ class ClosedLoopConfig:
         free = ("output", "trials", "state", "plain", "randomized", "film_s", "workers")
         content = {key: value for key, value in to_jsonable(self).items() if key not in free}
         content["appearance"] = self.appearance.identity()
+        if self.windows == 1:  # as trials of earlier versions
+            del content["windows"]
         return content | {"policy": policy_label(self.policy, scene), "checkpoint": checkpoint_sha256}

@@ -38,6 +38,7 @@ def closed_loop(config: ClosedLoopConfig) -> ClosedLoop:
     """
     config = replace(config, checkpoint=weights_file(str(config.checkpoint)))
     estimator, digest = cached_estimator(config.checkpoint, config.device, config.windows)
+    config = replace(config, windows=estimator.windows)
     scene = compile_scene(as_installed(estimator.scene))
     layout_of(scene)  # refuse a wrong scene or policy before anything is written
     if config.protocol == "self-calibrated" and not estimator.finds_cameras:

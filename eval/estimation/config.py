@@ -46,7 +46,7 @@ class EstimateConfig:
         port: port of the page on 127.0.0.1 that shows live estimates; 0 for a free one, null for no page.
         record: folder to keep the images in as a recording, with live; null for none.
         stall_s: number of seconds without an image after which a camera is reported to have stopped.
-        batch_size: number of triplets in one call of the network.
+        batch_size: number of triplets in one call of the network; fewer with several windows.
         device: device on which the network runs: cpu, cuda or cuda:N; auto is a GPU if there is one.
         windows: number of windows around the object, rolled against each other, in which the network sees each image;
             what it finds is averaged (test-time augmentation): errors become smaller, and its time grows with it. Null
@@ -87,7 +87,7 @@ class EstimateConfig:
         refuse_shared("cameras", self.cameras)
         check_bits("picture_bits", self.picture_bits)
         given = [key for key in ("limit", "self_calibrate") if getattr(self, key) is not None]
-        at_least_one(self, "sheet", "batch_size", *given)
+        at_least_one(self, "sheet", "batch_size", "windows", *given)
         known_device(self, "device")
         positive(self, "tolerance_s", "stall_s", *([] if self.interval_s is None else ["interval_s"]))
         at_most_seconds(self, LONGEST_STEP_S, "tolerance_s", "interval_s")

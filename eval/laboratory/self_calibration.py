@@ -63,7 +63,7 @@ class SelfCalibrateConfig:
     def __post_init__(self) -> None:
         check_calibration_name(self.output)
         check_bits("picture_bits", self.picture_bits)
-        at_least_one(self, "triplets")
+        at_least_one(self, "triplets", "windows")
         positive(self, "tolerance_s")
         at_most_seconds(self, LONGEST_STEP_S, "tolerance_s")
         if self.distortion and self.calibration is not None:

@@ -106,7 +106,7 @@ def write_comparison(
 def _notes(baseline: Evaluation, candidate: Evaluation, found: Sequence[Difference]) -> list[str]:
     """Return notes on which run is which, what the intervals mean, and what was left out."""
     notes = [
-        f"{run.name.capitalize()}: {printable(run.folder)}, {run.head} head, checkpoint "
+        f"{run.name.capitalize()}: {printable(run.folder)}, {run.how} (head), checkpoint "
         f"{run.record.checkpoint.sha256[:12]}."
         for run in (baseline, candidate)
     ]

@@ -26,7 +26,7 @@ class EvaluateConfig:
             ones).
         calibrations: files of dactyl calibrate --from by the test set's name, each with the cameras of all of the set's
             images: the self-calibrated protocol then uses those and finds none itself.
-        batch_size: number of triplets in one call of the estimator.
+        batch_size: number of triplets in one call of the estimator; fewer with several windows.
         device: device on which the network runs: cpu, cuda or cuda:N; auto is a GPU if there is one.
         windows: number of windows around the object, rolled against each other, in which the network sees each image;
             what it finds is averaged (test-time augmentation): errors become smaller, and its time grows with it. Null
@@ -61,6 +61,6 @@ class EvaluateConfig:
             raise ValueError(f"test_sets: '{clash[0]}' and '{clash[0]}-self' cannot be together; rename one")
         if not self.protocols or len(set(self.protocols)) < len(self.protocols):
             raise ValueError(f"protocols: expected some of {', '.join(PROTOCOLS)}, got {list(self.protocols)}")
-        at_least_one(self, "batch_size")
+        at_least_one(self, "batch_size", "windows")
         known_device(self, "device")
         not_negative(self, "miscalibration_samples")

@@ -78,6 +78,11 @@ class EvaluatedSet:
         return [scored for scored in self.scored.values() if scored.condition.study == study]
 
 
+def several_windows(count: int | None) -> str:
+    """Return how many windows of each image a network saw, to stand after something else; nothing of one."""
+    return f", {count} windows" if count is not None and count > 1 else ""
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """A checkpoint, scored on its test sets."""
@@ -88,9 +93,12 @@ class Evaluation:
 
     @property
     def head(self) -> str:
-        """The network's head and, if there are several, the number of windows in which it saw each image."""
-        checkpoint = self.record.checkpoint
-        return checkpoint.head if checkpoint.windows == 1 else f"{checkpoint.head}, {checkpoint.windows} windows"
+        return self.record.checkpoint.head
+
+    @property
+    def how(self) -> str:
+        """The network's head, and in how many windows it saw each image if there were several."""
+        return self.head + several_windows(self.record.checkpoint.windows)
 
     @property
     def uses_cameras(self) -> bool:

@@ -29,7 +29,7 @@ class Row:
             checkpoint's name in brackets where those of several training sets stand together), missing.
         test_set: name of the test set.
         renderer: name of the renderer of its images.
-        head: of the network.
+        head: of the network, with the number of its windows if there were several.
         protocol: nominal, self-calibrated or calibrated.
         cameras: what the estimator knows about the cameras.
         samples: number of triplets.
@@ -121,7 +121,7 @@ def our_row(evaluation: Evaluation, test_set: EvaluatedSet, scored: Scored) -> R
         estimator=evaluation.name,
         test_set=test_set.name,
         renderer=test_set.renderer,
-        head=evaluation.head,
+        head=evaluation.how,
         protocol=protocol,
         cameras=_KNOWN[protocol] if evaluation.uses_cameras else "none",
         resampled=test_set.resampled,

@@ -142,6 +142,7 @@ class TrialConditions(msgspec.Struct, frozen=True):
     hold_out: tuple[Text, ...]
     track: bool = False
     calibration_triplets: Count = 0
+    windows: Count | None = None
 
 
 class TrialLimits(msgspec.Struct, frozen=True):

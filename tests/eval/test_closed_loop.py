@@ -298,7 +298,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     for module in (trial_block, pictures):
         monkeypatch.setattr(module, "plain_renderer", lambda estimator: canvas)
     for module in (trial_block, run):
-        monkeypatch.setattr(module, "cached_estimator", lambda path, device: (Eye(canvas, 4.0, 2.0), sha256(path)))
+        monkeypatch.setattr(module, "cached_estimator", lambda path, *_: (Eye(canvas, 4.0, 2.0), sha256(path)))
     return numbers
 
 
@@ -343,16 +343,45 @@ def test_results_pictures_and_going_on(config: ClosedLoopConfig, played: list[in
         run.closed_loop(replace(config, protocol="calibrated"))
 
 
+def test_trials_are_of_a_number_of_windows(
+    config: ClosedLoopConfig, played: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The network's own number, if none is given: trials of before, which name none, are of one."""
+    config = replace(config, state=False, randomized=False)
+    assert run.closed_loop(config).record.config["windows"] == 1
+    played.clear()
+    run.closed_loop(replace(config, windows=1))
+    assert not played
+    assert "windows" not in (config.output / "table.md").read_text()
+
+    load, asked = trial_block.cached_estimator, list[int | None]()
+
+    def seeing(path: Path, device: str, windows: int | None) -> Any:
+        asked.append(windows)
+        eye, digest = load(path, device, windows)
+        eye.windows = windows or 1
+        return eye, digest
+
+    for module in (trial_block, run):
+        monkeypatch.setattr(module, "cached_estimator", seeing)
+    with pytest.raises(DactylError, match="windows: None there, 3 here"):
+        run.closed_loop(replace(config, windows=3))
+    three = run.closed_loop(replace(config, windows=3, output=config.output / "three"))
+    assert set(asked) == {3}
+    assert three.record.config["windows"] == 3
+    assert "estimates 0 s late, 3 windows." in (config.output / "three" / "table.md").read_text()
+
+
 def test_a_checkpoint_that_is_replaced_between_blocks_is_refused(
     config: ClosedLoopConfig, played: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each worker process loads it when it starts: trials of one folder would be of two networks."""
     load = trial_block.cached_estimator
 
-    def newer(path: Path, device: str) -> Any:
+    def newer(path: Path, *more: Any) -> Any:
         if played == [0, 1]:
             path.write_bytes(b"better weights")
-        return load(path, device)
+        return load(path, *more)
 
     monkeypatch.setattr(trial_block, "cached_estimator", newer)
     with pytest.raises(DactylError, match=f"{config.checkpoint}: was replaced while this command ran"):

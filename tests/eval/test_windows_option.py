@@ -8,16 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from msgspec import to_builtins
 
 from dactyl.cli import main
 from eval.report.card import main_package_model
-from eval.scoring.record import load_evaluation
+from eval.scoring.record import RECORD, load_evaluation
+from eval.scoring.record_types import EvaluationRecord
 from tests.scenes import scene
 from tests.synthetic import make_dataset
+from vision.io.decode import convert
 from vision.network_files import checkpoint_record
 from vision.networks.backbones import BackboneConfig
 from vision.networks.model import build_model
 from vision.networks.model_config import ModelConfig, WindowConfig
+from vision.storage.folders import reserve_output
 from vision.storage.schema import PREDICTIONS
 from vision.storage.tables import read_table
 
@@ -52,11 +56,11 @@ def test_an_evaluation_with_several_windows_says_so_and_is_not_taken_for_one_wit
 ) -> None:
     network, output = checkpoint(tmp_path / "best.ckpt"), tmp_path / "out"
     one = evaluated(network, data, output)
-    assert load_evaluation("ours", output).head == "geometric"
+    assert load_evaluation("ours", output).how == "geometric"
     capsys.readouterr()
     three = evaluated(network, data, output, "--windows", "3")
     assert "made again (changed: windows)" in capsys.readouterr().err
-    assert load_evaluation("ours", output).head == "geometric, 3 windows"
+    assert load_evaluation("ours", output).how == "geometric, 3 windows"
     assert "| geometric, 3 windows |" in (output / "table.md").read_text()
     assert np.abs(three - one).max() > 1e-6
     np.testing.assert_array_equal(evaluated(network, data, output, "--windows", "1"), one)
@@ -66,26 +70,52 @@ def test_a_networks_own_number_is_that_of_its_configuration(data: Path, tmp_path
     given = evaluated(checkpoint(tmp_path / "one.ckpt"), data, tmp_path / "one", "--windows", "3")
     own = evaluated(checkpoint(tmp_path / "three.ckpt", count=3), data, tmp_path / "three")
     np.testing.assert_array_equal(own, given)
-    assert load_evaluation("ours", tmp_path / "three").head == "geometric, 3 windows"
+    assert load_evaluation("ours", tmp_path / "three").how == "geometric, 3 windows"
 
 
-def test_a_card_reads_its_network_as_it_was_measured(data: Path, tmp_path: Path) -> None:
-    for count, windows, said in ((1, "3", '"block.pt", windows=3)'), (3, "3", '"block.pt")'), (3, "1", "windows=1)")):
-        folder = tmp_path / f"{count}-{windows}"
-        folder.mkdir()
-        network = checkpoint(folder / "best.ckpt", count=count)
-        evaluated(network, data, folder / "evaluation", "--windows", windows)
-        given = ["--checkpoint", str(network), "--evaluation", str(folder / "evaluation"), "--output", str(folder)]
-        main_package_model(given)
-        assert f"estimator = PoseEstimator.from_checkpoint({said}" in (folder / "block.md").read_text().replace(
-            '("block.pt", windows=1)', "(windows=1)"
-        )
+@pytest.mark.parametrize(
+    ("own", "given", "load"),
+    [
+        (1, "3", 'PoseEstimator.from_checkpoint("block.pt", windows=3)'),
+        (3, "3", 'PoseEstimator.from_checkpoint("block.pt")'),
+        (3, "1", 'PoseEstimator.from_checkpoint("block.pt", windows=1)'),
+    ],
+)
+def test_a_card_reads_its_network_as_it_was_measured(
+    own: int, given: str, load: str, data: Path, tmp_path: Path
+) -> None:
+    network, evaluation = checkpoint(tmp_path / "best.ckpt", count=own), tmp_path / "evaluation"
+    evaluated(network, data, evaluation, "--windows", given)
+    main_package_model(["--checkpoint", str(network), "--evaluation", str(evaluation), "--output", str(tmp_path)])
+    card = (tmp_path / "block.md").read_text().splitlines()
+    assert f"estimator = {load}" in card
+    assert any(line.startswith("A geometric network that finds") for line in card)
+
+
+def test_an_evaluation_of_before_is_one_of_one_window(data: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    evaluated(checkpoint(tmp_path / "best.ckpt"), data, output)
+    record = load_evaluation("ours", output).record
+    plain = to_builtins(record)
+    assert plain["checkpoint"].pop("windows") == 1
+    assert convert(plain, EvaluationRecord, RECORD) == record
+
+
+def test_a_network_that_never_saw_rolled_windows_is_named(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reserve_output(tmp_path, {"augment": {"window_roll_deg": 10.0, "scene_roll_deg": 5.0}}, "*.ckpt")
+    network = checkpoint(tmp_path / "best.ckpt")
+    evaluated(network, data, tmp_path / "one")
+    assert "window_roll_deg" not in capsys.readouterr().err
+    evaluated(network, data, tmp_path / "three", "--windows", "3")
+    assert "windows: the network was trained with augment.window_roll_deg 10" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("head", "given", "said"),
     [
-        ("geometric", "0", "windows: expected 1 to 100, got 0"),
+        ("geometric", "0", "windows: must be at least 1, got 0"),
         ("geometric", "101", "windows: expected 1 to 100, got 101"),
         ("regression", "3", "windows: only a geometric network with model.window has any; leave it out"),
     ],

@@ -7,27 +7,40 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
+from scipy.spatial.transform import Rotation
 
 from tests.scenes import scene
 from vision.errors import DactylError
 from vision.estimator import PoseEstimator
 from vision.networks.backbones import BackboneConfig
 from vision.networks.heads import PointOutput
+from vision.networks.losses import laplace_loss
 from vision.networks.model import build_model
 from vision.networks.model_config import ModelConfig, WindowConfig
 from vision.networks.point_network import PointNetwork
-from vision.networks.several_windows import averaged, parts
+from vision.networks.several_windows import averaged, roll_fractions
+from vision.networks.windows import cut, make_windows
+from vision.objects.symmetries import Symmetries
+from vision.scene.scene import Scene
 
 SIZE = 64
 
 
-def network(name: str = "block") -> PointNetwork:
+def network(of: Scene | None = None) -> PointNetwork:
     torch.manual_seed(0)
     window = WindowConfig(size=32, locator_size=40, locator_width=8)
     config = ModelConfig(head="geometric", backbone=BackboneConfig("pyramid", width=8), window=window)
-    model = build_model(config, scene(name, SIZE)).eval()
+    model = build_model(config, of or scene("block", SIZE)).eval()
     assert isinstance(model, PointNetwork)
     return model
+
+
+def symmetric() -> Scene:
+    """The block as if quarter turns about an axis did not show."""
+    block = scene("block", SIZE)
+    quarters = Rotation.from_euler("z", [[0], [90], [180], [270]], degrees=True).as_matrix()
+    return structs.replace(block, object=structs.replace(block.object, symmetries=Symmetries(rotations=quarters)))
 
 
 def images(count: int = 2, cameras: int = 3) -> torch.Tensor:
@@ -36,19 +49,50 @@ def images(count: int = 2, cameras: int = 3) -> torch.Tensor:
 
 
 @given(count=st.integers(1, 40))
-def test_parts_are_evenly_spaced_about_none(count: int) -> None:
-    middles = np.array(parts(count))
+def test_rolls_are_evenly_spaced_about_none(count: int) -> None:
+    middles = np.array(roll_fractions(count))
     np.testing.assert_allclose(middles, -middles[::-1], atol=1e-12)
     np.testing.assert_allclose(np.diff(middles), 2 / count)
     assert np.abs(middles).max() <= 1 - 1 / count + 1e-12
 
 
+def point(*times: tuple[float, float, float]) -> PointOutput:
+    """One point of one image, (x, y, scale) each time."""
+    pixels, scale = torch.tensor(times)[:, None, None, :2], torch.tensor(times)[:, None, 2:]
+    return PointOutput(pixels, scale.log())
+
+
 def test_an_average_is_weighted_by_precision() -> None:
-    """Inverse variances of 1 and 1/4: four fifths of the first."""
-    pixels = torch.tensor([[[[0.0, 0.0]]], [[[10.0, 20.0]]]])
-    mean = averaged(PointOutput(pixels, torch.tensor([[[0.0]], [[math.log(2.0)]]])), 2)
+    """Inverse variances of 1 and 1/4: four fifths of the first. The scale's square is the mean of theirs, with the same
+    weights, and a quarter of the squared distances: along each axis a Laplace distribution's variance is 2 b^2."""
+    mean = averaged(point((0, 0, 1), (10, 20, 2)), 2)
     torch.testing.assert_close(mean.pixels, torch.tensor([[[[2.0, 4.0]]]]))
-    torch.testing.assert_close(mean.log_scale, torch.tensor([[[math.log(2.0) / 2]]]))
+    squares = 0.8 * (1 + 20 / 4) + 0.2 * (4 + 320 / 4)
+    torch.testing.assert_close(mean.log_scale.exp(), torch.tensor([[[math.sqrt(squares)]]]))
+
+
+def test_the_second_moment_is_that_of_the_losses_distribution() -> None:
+    """Many sure points, scattered as the loss assumes, are one point of that scale."""
+    drawn = torch.tensor(np.random.default_rng(0).laplace(scale=3.0, size=(200_000, 2)))
+    scales = torch.linspace(2.5, 3.5, 41).double()
+    losses = [
+        laplace_loss(PointOutput(torch.zeros(1, 1, len(drawn), 2), scale.log().expand(1, 1, len(drawn))), drawn)
+        for scale in scales
+    ]
+    assert abs(float(scales[torch.cat(losses).argmin()]) - 3.0) < 0.03
+    sure = PointOutput(drawn[:, None, None], torch.full((len(drawn), 1, 1), -20.0).double())
+    assert float(averaged(sure, len(drawn)).log_scale.exp()) == pytest.approx(3.0, rel=0.01)
+
+
+def test_a_sure_time_among_unsure_ones_stays_sure() -> None:
+    mean = averaged(point((0, 0, 0.5), (40, 0, 20), (-30, 0, 20)), 3)
+    assert torch.linalg.vector_norm(mean.pixels) < 0.1
+    assert 0.5 < float(mean.log_scale.exp()) < 1.1
+
+
+def test_times_that_agree_change_nothing_and_others_say_that_they_do_not() -> None:
+    torch.testing.assert_close(averaged(point(*[(3, 4, 2)] * 5), 5).log_scale.exp(), torch.tensor([[[2.0]]]))
+    assert float(averaged(point((0, 0, 1), (40, 0, 1)), 2).log_scale.exp()) > 8
 
 
 def test_poses_that_look_the_same_are_averaged_as_one() -> None:
@@ -62,21 +106,24 @@ def test_poses_that_look_the_same_are_averaged_as_one() -> None:
         torch.cat([log_scale, *(log_scale.take_along_dim(order, 2) for order in orders)]),
     )
     mean = averaged(again, 4, permutations)
-    torch.testing.assert_close(mean.pixels, pixels)
-    torch.testing.assert_close(mean.log_scale, log_scale)
+    off = (mean.pixels[..., None, :, :] - pixels[..., permutations, :]).abs().amax(dim=(-1, -2))
+    assert float(off.amin(dim=-1).max()) < 1e-5, "each image's is one of the four orders"
+    scale = log_scale[..., permutations].take_along_dim(off.argmin(dim=-1)[..., None, None], dim=-2)[..., 0, :]
+    torch.testing.assert_close(mean.log_scale, scale, atol=1e-4, rtol=1e-4)
     assert (averaged(again, 4).pixels - pixels).abs().max() > 0.1
 
 
-@pytest.mark.parametrize("name", ["block", "trifinger-cube"])
+@pytest.mark.parametrize("name", ["block", "trifinger-cube", "symmetric"])
 def test_the_middle_one_of_three_windows_is_the_only_one_of_one(name: str) -> None:
     """Its roll is zero. With it the other two, whose rolls are opposite, make up the average, image by image."""
-    model, seen = network(name), images()
+    model, seen = network(symmetric() if name == "symmetric" else scene(name, SIZE)), images()
+    assert (model.permutations is None) == (name != "symmetric")
     with torch.inference_mode():
         one = model(seen)
         looks = []
         for part in (-2 / 3, 0.0, 2 / 3):
-            scenes = model._rolled_scenes(torch.full((2, 3), math.radians(5) * part))
-            looks.append(model._look(seen, scenes=scenes, roll=torch.full((2, 3), math.radians(30) * part)))
+            scenes = model._rolled_scenes(torch.full(seen.shape[:2], math.radians(5) * part))
+            looks.append(model._look(seen, scenes=scenes, roll=torch.full(seen.shape[:2], math.radians(30) * part)))
         model.use_windows(3)
         three = model(seen)
     torch.testing.assert_close(looks[1].corners.pixels, one.corners.pixels, atol=1e-3, rtol=1e-4)
@@ -116,3 +163,26 @@ def test_a_network_without_a_window_refuses_several(config: ModelConfig) -> None
     assert PoseEstimator(model, windows=1).windows == 1
     with pytest.raises(DactylError, match=r"windows: only a geometric network with model\.window"):
         PoseEstimator(model, windows=3)
+
+
+def test_crops_are_exact_in_bfloat16_training() -> None:
+    """Coordinates in bfloat16 would be off by up to half a pixel."""
+    ticks = torch.arange(200) + 0.5
+    image = torch.stack([*torch.meshgrid(ticks, ticks, indexing="xy"), torch.zeros(200, 200)])[None]
+    window = make_windows(torch.tensor([[90.3, 104.7]]), 76.0, 76, torch.tensor([0.4]))
+    exact = cut(image, window, 76)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(cut(image, window, 76), exact)
+
+
+def test_any_number_of_cameras() -> None:
+    model, five = network(), images(cameras=5)
+    model.use_windows(3)
+    with torch.inference_mode():
+        found = model(five)
+        assert found.corners.pixels.shape == (2, 5, 8, 2)
+        for camera in range(5):
+            alone = model(five[:, camera : camera + 1])
+            torch.testing.assert_close(
+                alone.corners.pixels[:, 0], found.corners.pixels[:, camera], atol=1e-3, rtol=1e-4
+            )

@@ -234,9 +234,12 @@ def test_a_training_from_before_a_key_goes_on_with_it_at_its_default(tiny: Path,
     note = read_reservation(tmp_path / "run")
     assert "ema" not in note["optimizer"]
     assert "camera_input" not in note["model"]
+    assert "count" not in note["model"]["window"]
     assert not {"exposure", "gamma", "camera_effects"} & note["augment"].keys()
     with pytest.raises(DactylError, match=r"optimizer\.ema: None there, 0\.9 here"):
         main_train([*command, "--optimizer.ema", "0.9"])
+    with pytest.raises(DactylError, match=r"model\.window\.count: None there, 3 here"):
+        main_train([*command, "--model.window.count", "3"])
 
 
 def test_a_bar_shows_the_errors_that_a_model_gives() -> None:

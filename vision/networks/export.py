@@ -1,13 +1,13 @@
 """Export of networks for other programs: ``torch.export`` and ONNX.
 
 An exported network takes images (B, C, 3, H, W) uint8, RGB, cameras in the order of the rig, any B >= 1, and includes
-all preprocessing. The model determines its outputs (:meth:`vision.networks.pose_model.PoseModel.exported`). A
-regression returns ``position`` (B, 3), metres, and ``rotation`` (B, 3, 3), object to world; with ``camera_input``, it
-does so as for unknown camera displacements. A geometric network returns ``pixels`` (B, C, K, 2) of the object's corners
-and ``scale`` (B, C, K), the expected error of each in pixels; with a window also ``landmarks`` (B, C, L, 2) of the hand
-and ``landmark_scale`` (B, C, L), all as the solvers take them. The pose follows by
-:func:`vision.solvers.bundle.solve_pose` from the true cameras, by :func:`vision.solvers.bundle.solve_bundle` from the
-nominal ones: float64 linear algebra that ONNX has no operators for.
+all preprocessing and the number of windows that the model has then. The model determines its outputs
+(:meth:`vision.networks.pose_model.PoseModel.exported`). A regression returns ``position`` (B, 3), metres, and
+``rotation`` (B, 3, 3), object to world; with ``camera_input``, it does so as for unknown camera displacements. A
+geometric network returns ``pixels`` (B, C, K, 2) of the object's corners and ``scale`` (B, C, K), the expected error of
+each in pixels; with a window also ``landmarks`` (B, C, L, 2) of the hand and ``landmark_scale`` (B, C, L), all as the
+solvers take them. The pose follows by :func:`vision.solvers.bundle.solve_pose` from the true cameras, by
+:func:`vision.solvers.bundle.solve_bundle` from the nominal ones: float64 linear algebra that ONNX has no operators for.
 """
 
 from __future__ import annotations

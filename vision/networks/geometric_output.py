@@ -21,7 +21,7 @@ class GeometricOutput:
         landmarks: (B, C, L) the hand's landmarks as the locator sees them, image pixels; None without a window.
         surface: (B, C, 4, h, w) for every cell of the tower's map the point of the object it looks at, in units of half
             the object's diameter, object frame, and the log-scale of its error; only in training.
-        windows: (B, C, 2, 3) the tower's windows.
+        windows: (B, C, 2, 3) the tower's windows; of several the first.
     """
 
     corners: PointOutput

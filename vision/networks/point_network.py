@@ -15,7 +15,7 @@ from vision.networks.geometric_output import GeometricOutput, points_in_image, u
 from vision.networks.heads import PointHead, PointOutput
 from vision.networks.model_config import MOST_WINDOWS, ModelConfig
 from vision.networks.pose_model import Augment, PoseModel, preprocess, resize
-from vision.networks.several_windows import SCENE_ROLL, WINDOW_ROLL, averaged, parts
+from vision.networks.several_windows import SCENE_ROLL_DEG, WINDOW_ROLL_DEG, averaged, roll_fractions
 from vision.networks.windows import cut, cut_around, make_windows
 from vision.scene.framing import window_sides
 from vision.scene.scene import Scene
@@ -74,7 +74,8 @@ class PointNetwork(PoseModel):
         windows: Tensor | None = None,
         scenes: Tensor | None = None,
     ) -> GeometricOutput:
-        """Find corners in images (B, C, 3, H, W) uint8, in ``window_count`` windows of each unless in training.
+        """Find corners in images (B, C, 3, H, W) uint8: in ``window_count`` windows of each, averaged, or in one in
+        training and if any of the other arguments is given.
 
         Args:
             augment: applied to the input of the towers.
@@ -82,23 +83,20 @@ class PointNetwork(PoseModel):
                 locator finds it when None.
             scenes: (B, C, 2, 3) windows of ``locator_size`` for the locator; the whole images when None.
         """
-        if self.training or windows is not None or self.window_count == 1:
+        one = any(given is not None for given in (augment, windows, scenes))
+        if self.training or one or self.window_count == 1:
             return self._look(images, augment, windows, scenes)
-        batch, cameras = images.shape[:2]
-        part = torch.tensor(parts(self.window_count), device=images.device)[:, None, None]
-        part = part.expand(self.window_count, batch, cameras).flatten(0, 1)
-        seen = self._look(
-            images.repeat(self.window_count, 1, 1, 1, 1),
-            scenes=self._rolled_scenes(part * SCENE_ROLL),
-            roll=part * WINDOW_ROLL,
-        )
+        fraction = torch.tensor(roll_fractions(self.window_count), device=images.device)[:, None, None]
+        fraction = fraction.expand(self.window_count, *images.shape[:2]).flatten(0, 1)
+        scenes = self._rolled_scenes(fraction * math.radians(SCENE_ROLL_DEG))
+        seen = self._look(images, scenes=scenes, roll=fraction * math.radians(WINDOW_ROLL_DEG))
         assert seen.centre is not None
         assert seen.landmarks is not None
         corners, centre, landmarks = (
             averaged(found, self.window_count, permutations)
             for found, permutations in ((seen.corners, self.permutations), (seen.centre, None), (seen.landmarks, None))
         )
-        return GeometricOutput(corners, centre, landmarks, None, seen.windows[:batch])
+        return GeometricOutput(corners, centre, landmarks, None, seen.windows[: len(images)])
 
     def _look(
         self,
@@ -108,8 +106,13 @@ class PointNetwork(PoseModel):
         scenes: Tensor | None = None,
         roll: Tensor | None = None,
     ) -> GeometricOutput:
-        """Find corners in one window of each image, rolled by ``roll`` (B, C) radians if it is not given."""
-        shape, flat = images.shape[:2], self._check(images)
+        """Find corners in one window of each image; arguments as in :meth:`forward`.
+
+        Args:
+            roll: (N * B, C) radians by which the windows around the object are rolled, with as many ``scenes``: all
+                images are looked at N times.
+        """
+        shape, flat = images.shape[:2] if roll is None else roll.shape, self._check(images)
         window, centre, landmarks = self.config.window, None, None
         if window is None:
             middle = torch.full((flat.shape[0], 2), self.image_side / 2, device=flat.device)

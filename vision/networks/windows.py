@@ -34,15 +34,26 @@ def make_windows(centre: Tensor, side: Tensor | float, size: int, roll: Tensor |
 
 
 def cut(images: Tensor, windows: Tensor, size: int, padding: Literal["zeros", "border"] = "zeros") -> Tensor:
-    """Crop windows (N, 3, size, size) from float images (N, 3, H, W), bilinear; outside the image they are zero, or
-    repeat its nearest pixel."""
+    """Crop windows from float images, bilinear; outside the image they are zero, or repeat its nearest pixel.
+
+    Args:
+        images: (N, 3, H, W).
+        windows: (N, 2, 3), or a multiple of N: one of each image, then another of each, and so on.
+        size: side of the windows in their own pixels.
+        padding: what lies outside an image.
+
+    Returns:
+        As many crops as windows, (..., 3, size, size).
+    """
     height, width = images.shape[-2:]
-    to_unit = torch.tensor([2.0 / width, 2.0 / height], device=windows.device)
-    linear = windows[..., :2] * to_unit[:, None] * (size / 2)
-    offset = (windows[..., 2] + windows[..., :2].sum(dim=-1) * (size / 2)) * to_unit - 1.0
-    theta = torch.cat([linear, offset[..., None]], dim=-1)
-    grid = functional.affine_grid(theta, [images.shape[0], 3, size, size], align_corners=False)
-    return functional.grid_sample(images, grid, mode="bilinear", padding_mode=padding, align_corners=False)
+    with torch.autocast(images.device.type, enabled=False):  # bfloat16 would round coordinates to a quarter of a pixel
+        to_unit = torch.tensor([2.0 / width, 2.0 / height], device=windows.device)
+        linear = windows[..., :2] * to_unit[:, None] * (size / 2)
+        offset = (windows[..., 2] + windows[..., :2].sum(dim=-1) * (size / 2)) * to_unit - 1.0
+        theta = torch.cat([linear, offset[..., None]], dim=-1)
+        grid = functional.affine_grid(theta, [windows.shape[0], 3, size, size], align_corners=False)
+        repeated = images.repeat(windows.shape[0] // images.shape[0], 1, 1, 1)
+        return functional.grid_sample(repeated, grid, mode="bilinear", padding_mode=padding, align_corners=False)
 
 
 def cut_around(images: Tensor, windows: Tensor, size: int, sides: Sequence[float]) -> Tensor:
@@ -53,7 +64,7 @@ def cut_around(images: Tensor, windows: Tensor, size: int, sides: Sequence[float
 
     Args:
         images: (B * C, 3, H, W) uint8 or float, the cameras in turn.
-        windows: (B * C, 2, 3).
+        windows: (B * C, 2, 3), or a multiple as in :func:`cut`.
         size: side of the windows in their own pixels.
         sides: usual side of each camera's windows in image pixels, C. (Factors follow from it, and not from the windows
             at hand, so that a network sees all images of a camera in the same way.)

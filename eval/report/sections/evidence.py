@@ -65,7 +65,7 @@ def origin_section(evaluations: Sequence[Evaluation]) -> Section:
         trained = ((record.checkpoint.training or {}).get("trainer") or {}).get("precision") or "32-true"
         machine = f"{software.machine}; network on {record.device} in float32, trained in {trained}"
         sha = record.checkpoint.sha256[:16]
-        checkpoints.append([evaluation.name, evaluation.head, sha, commit, versions, machine])
+        checkpoints.append([evaluation.name, evaluation.how, sha, commit, versions, machine])
         sets = [("training", record.training_set), *record.test_sets.items()]
         for role, about in sets:
             if about is not None:
