@@ -96,7 +96,7 @@ class PointNetwork(PoseModel):
             averaged(found, self.window_count, permutations)
             for found, permutations in ((seen.corners, self.permutations), (seen.centre, None), (seen.landmarks, None))
         )
-        return GeometricOutput(corners, centre, landmarks, None, seen.windows[: len(images)])
+        return GeometricOutput(corners, centre, landmarks, None, seen.windows[: images.shape[0]])
 
     def _look(
         self,
@@ -109,16 +109,17 @@ class PointNetwork(PoseModel):
         """Find corners in one window of each image; arguments as in :meth:`forward`.
 
         Args:
-            roll: (N * B, C) radians by which the windows around the object are rolled, with as many ``scenes``: all
-                images are looked at N times.
+            roll: (window_count * B, C) radians by which the windows around the object are rolled, with as many
+                ``scenes``: first one of each image, then another of each, and so on.
         """
-        shape, flat = images.shape[:2] if roll is None else roll.shape, self._check(images)
+        shape, times = (images.shape[:2], 1) if roll is None else (roll.shape, self.window_count)
+        flat = self._check(images)
         window, centre, landmarks = self.config.window, None, None
         if window is None:
             middle = torch.full((flat.shape[0], 2), self.image_side / 2, device=flat.device)
             windows = make_windows(middle, self.image_side, self.input_size)
         else:
-            found = self._locate(flat, None if scenes is None else scenes.flatten(0, 1), augment)
+            found = self._locate(flat, None if scenes is None else scenes.flatten(0, 1), augment, times)
             centre, landmarks = found[:, :1], found[:, 1:]
             around = make_windows(
                 centre.pixels[:, 0].detach(),
@@ -127,7 +128,7 @@ class PointNetwork(PoseModel):
                 None if roll is None else roll.flatten(),
             )
             windows = around if windows is None else windows.flatten(0, 1)
-        corners, features = self._find(flat, windows, shape[1], augment)
+        corners, features = self._find(flat, windows, shape[1], augment, times)
         return GeometricOutput(
             unflattened(corners, shape),
             None if centre is None else unflattened(centre, shape),
@@ -169,7 +170,7 @@ class PointNetwork(PoseModel):
         window = self.config.window
         return (self.config.image_size or self.image_side) if window is None else window.size
 
-    def _locate(self, images: Tensor, scenes: Tensor | None, augment: Augment | None) -> PointOutput:
+    def _locate(self, images: Tensor, scenes: Tensor | None, augment: Augment | None, times: int) -> PointOutput:
         """Return the object's centre and the landmarks (N, 1 + L), image pixels, as seen in scenes (N, 2, 3) of the
         images."""
         assert self.config.window is not None
@@ -177,14 +178,14 @@ class PointNetwork(PoseModel):
         ratio = self.image_side / size
         seen = resize(images, size)
         if scenes is not None:  # it may lie partly outside the image
-            seen = cut(seen, scenes / ratio, size, padding="border")
+            seen = cut(seen, scenes / ratio, size, "border", times)
         found = self.locator_head(self.locator_tower(preprocess(seen, augment)), size)
         if scenes is None:
             return PointOutput(found.pixels * ratio, found.log_scale + math.log(ratio))
         return points_in_image(found, scenes)
 
     def _find(
-        self, images: Tensor, windows: Tensor, cameras: int, augment: Augment | None
+        self, images: Tensor, windows: Tensor, cameras: int, augment: Augment | None, times: int
     ) -> tuple[PointOutput, Tensor]:
         """Return corners (N, K) in image pixels, and the tower's features, from whole images of so many cameras and
         windows (N, 2, 3)."""
@@ -192,7 +193,7 @@ class PointNetwork(PoseModel):
         if self.config.window is None:
             seen = resize(images, size)
         else:
-            seen = cut_around(images, windows, size, self._usual_sides(cameras))
+            seen = cut_around(images, windows, size, self._usual_sides(cameras), times)
         features = self.tower(preprocess(seen, augment))
         return points_in_image(self.head(features, size), windows), features
 

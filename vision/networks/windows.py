@@ -33,17 +33,20 @@ def make_windows(centre: Tensor, side: Tensor | float, size: int, roll: Tensor |
     return torch.cat([linear, offset[..., None]], dim=-1)
 
 
-def cut(images: Tensor, windows: Tensor, size: int, padding: Literal["zeros", "border"] = "zeros") -> Tensor:
-    """Crop windows from float images, bilinear; outside the image they are zero, or repeat its nearest pixel.
+def cut(
+    images: Tensor, windows: Tensor, size: int, padding: Literal["zeros", "border"] = "zeros", times: int = 1
+) -> Tensor:
+    """Crop windows from float images, bilinear.
 
     Args:
         images: (N, 3, H, W).
-        windows: (N, 2, 3), or a multiple of N: one of each image, then another of each, and so on.
+        windows: (times * N, 2, 3): one of each image, then another of each, and so on.
         size: side of the windows in their own pixels.
-        padding: what lies outside an image.
+        padding: what lies outside an image: zeros, or its nearest pixel.
+        times: number of windows of each image.
 
     Returns:
-        As many crops as windows, (..., 3, size, size).
+        Crops (times * N, 3, size, size).
     """
     height, width = images.shape[-2:]
     with torch.autocast(images.device.type, enabled=False):  # bfloat16 would round coordinates to a quarter of a pixel
@@ -52,11 +55,11 @@ def cut(images: Tensor, windows: Tensor, size: int, padding: Literal["zeros", "b
         offset = (windows[..., 2] + windows[..., :2].sum(dim=-1) * (size / 2)) * to_unit - 1.0
         theta = torch.cat([linear, offset[..., None]], dim=-1)
         grid = functional.affine_grid(theta, [windows.shape[0], 3, size, size], align_corners=False)
-        repeated = images.repeat(windows.shape[0] // images.shape[0], 1, 1, 1)
-        return functional.grid_sample(repeated, grid, mode="bilinear", padding_mode=padding, align_corners=False)
+        images = images.expand(times, *images.shape).flatten(0, 1)
+        return functional.grid_sample(images, grid, mode="bilinear", padding_mode=padding, align_corners=False)
 
 
-def cut_around(images: Tensor, windows: Tensor, size: int, sides: Sequence[float]) -> Tensor:
+def cut_around(images: Tensor, windows: Tensor, size: int, sides: Sequence[float], times: int = 1) -> Tensor:
     """Crop windows as :func:`cut` does, from images that show them larger or smaller.
 
     A bilinear crop reads four pixels for each of its own. Where a window spans more, its image is first reduced by a
@@ -64,17 +67,20 @@ def cut_around(images: Tensor, windows: Tensor, size: int, sides: Sequence[float
 
     Args:
         images: (B * C, 3, H, W) uint8 or float, the cameras in turn.
-        windows: (B * C, 2, 3), or a multiple as in :func:`cut`.
+        windows: (times * B * C, 2, 3).
         size: side of the windows in their own pixels.
         sides: usual side of each camera's windows in image pixels, C. (Factors follow from it, and not from the windows
             at hand, so that a network sees all images of a camera in the same way.)
+        times: number of windows of each image, as in :func:`cut`.
     """
     factors = [max(1, int(side / size)) for side in sides]
     if max(factors) == 1:
-        return cut(images.float(), windows, size)
+        return cut(images.float(), windows, size, times=times)
     shape = (-1, len(factors))
     each = zip(images.unflatten(0, shape).unbind(1), windows.unflatten(0, shape).unbind(1), factors, strict=True)
-    return torch.stack([cut(_reduced(own.float(), by), window / by, size) for own, window, by in each], 1).flatten(0, 1)
+    return torch.stack(
+        [cut(_reduced(own.float(), by), window / by, size, times=times) for own, window, by in each], 1
+    ).flatten(0, 1)
 
 
 def _reduced(images: Tensor, factor: int) -> Tensor:
