@@ -37,7 +37,7 @@ class DemoConfig:
         train_triplets: training set size, Filament; null for 3,072 where the processor computes fast in bfloat16, 2,560
             elsewhere.
         test_triplets: size of each test set, Filament and MuJoCo classic; held-out states and seeds.
-        steps: optimiser steps of the training; null for 6,000 where the processor computes fast in bfloat16, 3,600
+        steps: optimiser steps of the training; null for 8,000 where the processor computes fast in bfloat16, 3,600
             elsewhere, where each takes several times as long.
     """
 
@@ -54,7 +54,7 @@ def commands(config: DemoConfig) -> list[list[str]]:
     """Return the demo's steps, each as the arguments of ``dactyl``."""
     out = config.output
     fast = fast_bfloat16()
-    train_triplets, steps = config.train_triplets or (3072 if fast else 2560), config.steps or (6000 if fast else 3600)
+    train_triplets, steps = config.train_triplets or (3072 if fast else 2560), config.steps or (8000 if fast else 3600)
 
     def states(name: str, count: int, seed: int) -> list[str]:
         sizes = ["--count", str(count), "--seed", str(seed)]
