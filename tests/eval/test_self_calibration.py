@@ -196,7 +196,7 @@ def _origin(path: Path, digest: str):  # type: ignore[no-untyped-def]
 def test_calibrate_from_a_dataset_writes_cameras_that_see_as_the_true_ones(
     single: TripletDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(PoseEstimator, "load", lambda name, device="cpu": Seer([single]))
+    monkeypatch.setattr(PoseEstimator, "load", lambda name, **_: Seer([single]))
     file = tmp_path / "calibration.json"
     main_calibrate(["--from", str(single.folder), "--output", str(file)])
     assert "from 12 triplets" in capsys.readouterr().out
@@ -216,7 +216,7 @@ def test_sets_whose_samples_do_not_share_their_cameras_are_refused(
     from tests.datasets import write_dataset
 
     apart = TripletDataset(write_dataset(tmp_path / "apart", (6,), SIZE))
-    monkeypatch.setattr(PoseEstimator, "load", lambda name, device="cpu": Seer([dataset, apart]))
+    monkeypatch.setattr(PoseEstimator, "load", lambda name, **_: Seer([dataset, apart]))
     for refused, text in ((dataset, "its samples are of 2 recordings"), (apart, "each of its samples has cameras of")):
         with pytest.raises(DactylError, match=text):
             main_calibrate(["--from", str(refused.folder), "--output", str(tmp_path / "calibration.json")])
@@ -275,7 +275,7 @@ def test_a_recording_in_which_the_object_is_not_recognised_gives_no_cameras(
     single: TripletDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However sure the network is; the file of before stays."""
-    monkeypatch.setattr(PoseEstimator, "load", lambda name, device="cpu": Seer([single], error_px=6.0))
+    monkeypatch.setattr(PoseEstimator, "load", lambda name, **_: Seer([single], error_px=6.0))
     file = tmp_path / "calibration.json"
     file.write_text("kept")
     with pytest.raises(
@@ -415,7 +415,7 @@ def test_calibrate_from_finds_the_frame_of_an_earlier_calibration(
     tmp_path: Path, single: TripletDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_calibration(tmp_path / "board.json", RIG.with_extrinsics(RIG.nominal.extrinsics @ CAPTURE))
-    monkeypatch.setattr(PoseEstimator, "load", lambda name, device="cpu": Seer([single]))
+    monkeypatch.setattr(PoseEstimator, "load", lambda name, **_: Seer([single]))
     asked: dict[str, np.ndarray] = {}
 
     def find(self: Seer, seen: Observations, nominal: Cameras, distortion: bool) -> None:

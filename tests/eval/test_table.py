@@ -32,7 +32,7 @@ def make_errors(scale: float = 1.0) -> PoseErrors:
 
 EPISODES = np.arange(20) // 2
 SET = EvaluatedSet("my set", "filament", {}, "episodes", EPISODES, {}, None, {})
-GEOMETRIC: Any = SimpleNamespace(name="ours", head="geometric", uses_cameras=True)
+GEOMETRIC: Any = SimpleNamespace(name="ours", how="geometric", uses_cameras=True)
 
 
 def scored(protocol: ProtocolName, errors: PoseErrors) -> Scored:
@@ -115,7 +115,7 @@ def test_csv_has_one_figure_a_column(rows: list[Row]) -> None:
 
 
 def test_a_network_that_uses_no_cameras_is_said_to_know_none() -> None:
-    blind: Any = SimpleNamespace(name="ours", head="regression", uses_cameras=False)
+    blind: Any = SimpleNamespace(name="ours", how="regression", uses_cameras=False)
     assert our_row(blind, SET, scored("nominal", make_errors())).cameras == "none"
 
 
