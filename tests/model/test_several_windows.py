@@ -186,3 +186,19 @@ def test_any_number_of_cameras() -> None:
             torch.testing.assert_close(
                 alone.corners.pixels[:, 0], found.corners.pixels[:, camera], atol=1e-3, rtol=1e-4
             )
+
+
+def test_a_batch_is_divided_by_the_number_of_windows() -> None:
+    """Memory stays what the caller chose, and the answers do not depend on it."""
+    estimator = PoseEstimator(network(), windows=3)
+    seen, sizes = images(7).permute(0, 1, 3, 4, 2).numpy(), list[int]()
+    estimator.model.register_forward_pre_hook(lambda _, arguments: sizes.append(len(arguments[0])))
+    nominal = estimator.rig.nominal
+    few, all_at_once = (estimator.predict(seen, nominal, batch_size=size) for size in (7, 64))
+    assert sizes == [2, 2, 2, 1, 7]
+    np.testing.assert_allclose(few["position"], all_at_once["position"], atol=1e-6)
+    sizes.clear()
+    parts, whole = (estimator.observe(iter(seen), batch_size=size) for size in (7, 64))
+    assert sizes == [2, 2, 2, 1, 7]
+    for part, other in zip(parts, whole, strict=True):
+        np.testing.assert_allclose(part, other, atol=1e-3, rtol=1e-4)
