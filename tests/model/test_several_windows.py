@@ -1,6 +1,8 @@
 """Several windows of each image: what they find is averaged, in the order of one of the poses that look the same."""
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from tests.scenes import scene
 from vision.errors import DactylError
 from vision.estimator import PoseEstimator
 from vision.networks.backbones import BackboneConfig
+from vision.networks.geometric_output import GeometricOutput
 from vision.networks.heads import PointOutput
 from vision.networks.losses import laplace_loss
 from vision.networks.model import build_model
@@ -134,6 +137,27 @@ def test_the_middle_one_of_three_windows_is_the_only_one_of_one(name: str) -> No
         expected = averaged(every, 3, model.permutations if part == "corners" else None)
         torch.testing.assert_close(getattr(three, part).pixels, expected.pixels, atol=1e-3, rtol=1e-4)
         torch.testing.assert_close(getattr(three, part).log_scale, expected.log_scale, atol=1e-4, rtol=1e-4)
+
+
+def test_a_network_of_a_symmetric_object_may_see_another_pose_in_each_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, seen = network(symmetric()), images()
+    model.use_windows(3)
+    look, permutations = model._look, model.permutations
+    assert permutations is not None
+
+    def turned(*arguments: Any, **more: Any) -> GeometricOutput:
+        """The middle window sees the block a quarter turn on."""
+        found = look(*arguments, **more)
+        orders = permutations[torch.tensor([0, 0, 1, 1, 0, 0])][:, None].expand(-1, 3, -1)
+        pixels = found.corners.pixels.take_along_dim(orders[..., None], 2)
+        return replace(found, corners=PointOutput(pixels, found.corners.log_scale.take_along_dim(orders, 2)))
+
+    with torch.inference_mode():
+        plain = model(seen).corners.pixels
+        monkeypatch.setattr(model, "_look", turned)
+        other = model(seen).corners.pixels
+    off = (other[..., None, :, :] - plain[..., permutations, :]).abs().amax(dim=(-1, -2)).amin(dim=-1)
+    assert float(off.max()) < 1e-3
 
 
 def test_training_sees_one_window() -> None:
