@@ -18,7 +18,7 @@ from eval.scoring.estimator import Estimator, load_estimator
 from eval.scoring.found_cameras import CamerasNotFoundError, calibrated_cameras
 from eval.scoring.metrics import metrics
 from eval.scoring.predict import PredictionJob, Predictions, refuse_mismatch, renderer_of
-from eval.scoring.provenance import checkpoint_origin, dataset_origin, learnt_from, software, unlearnt_roll
+from eval.scoring.provenance import checkpoint_origin, dataset_origin, learnt_from, software, warn_of_rolls
 from eval.scoring.published import published_means, published_rows
 from eval.scoring.record import RECORD, Evaluation, prediction_entry, several_windows, write_samples
 from eval.scoring.record_types import (
@@ -66,7 +66,7 @@ def evaluate(config: EvaluateConfig) -> list[Row]:
         name: usable_conditions(estimator, name, dataset, wanted, config) for name, dataset in test_sets.items()
     }
     run = _Run(config, estimator, checkpoint_origin(checkpoint, digest))
-    if estimator.windows > 1 and (warning := unlearnt_roll(run.checkpoint)) is not None:
+    if estimator.windows > 1 and (warning := warn_of_rolls(run.checkpoint)) is not None:
         Console(stderr=True).print(warning, highlight=False)
     for name, dataset in test_sets.items():
         if learnt_from(run.checkpoint, dataset):

@@ -11,7 +11,7 @@ from train.module import OptimizerConfig
 from vision.configuration.bounds import all_cores_or_some, at_least_one, not_negative
 from vision.networks.losses import LossConfig
 from vision.networks.model_config import MODELS, ModelConfig
-from vision.networks.several_windows import SCENE_ROLL_DEG, WINDOW_ROLL_DEG
+from vision.networks.several_windows import unlearnt_roll
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,10 @@ class TrainConfig:
         at_least_one(self, "save_every")
         all_cores_or_some(self, "threads")
         MODELS.load(self.model.head).check_loss(self.loss)
-        if self.model.window is not None and self.model.window.count > 1:
-            for key, least in (("window_roll_deg", WINDOW_ROLL_DEG), ("scene_roll_deg", SCENE_ROLL_DEG)):
-                if (told := getattr(self.augment, key)) < least:
-                    raise ValueError(
-                        f"augment.{key}: with several windows (model.window.count) images are rolled by up to "
-                        f"{least:g} degrees, which the network must have learnt; got {told:g}"
-                    )
+        several = self.model.window is not None and self.model.window.count > 1
+        if several and (roll := unlearnt_roll(vars(self.augment))) is not None:
+            key, told, least = roll
+            raise ValueError(
+                f"augment.{key}: with several windows (model.window.count) images are rolled by up to {least:g} "
+                f"degrees, which the network must have learnt; got {told:g}"
+            )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import operator
 import os
 import signal
 from collections.abc import Iterator
@@ -32,14 +34,15 @@ from vision.machine.console import Console
 from vision.network_files import read_checkpoint
 from vision.storage.folders import reserve_output
 
-_LATER_KEYS: tuple[tuple[str, str, Any], ...] = (
-    ("model", "camera_input", False),
-    ("model", "options", {}),
-    ("augment", "exposure", 0.0),
-    ("augment", "gamma", 0.0),
-    ("augment", "camera_effects", to_jsonable(CameraEffectsConfig())),
-    ("optimizer", "ema", None),
-)
+_LATER_KEYS: dict[str, Any] = {
+    "model.camera_input": False,
+    "model.options": {},
+    "model.window.count": 1,
+    "augment.exposure": 0.0,
+    "augment.gamma": 0.0,
+    "augment.camera_effects": to_jsonable(CameraEffectsConfig()),
+    "optimizer.ema": None,
+}
 """Keys that older trainings do not have on file, with the values at which they change nothing and are left out."""
 
 
@@ -178,11 +181,11 @@ def _identity(config: TrainConfig, options: dict[str, Any], data: TripletDataMod
     identity: dict[str, Any] = to_jsonable(config)
     for key in ("output", "log", "save_every", "threads"):
         del identity[key]
-    for group, key, default in _LATER_KEYS:
-        if identity[group][key] == default:
-            del identity[group][key]
-    if (window := identity["model"]["window"]) is not None and window["count"] == 1:  # as in _LATER_KEYS
-        del window["count"]
+    for path, default in _LATER_KEYS.items():
+        *groups, key = path.split(".")
+        group = functools.reduce(operator.getitem, groups, identity)
+        if group is not None and group[key] == default:  # model.window may be null
+            del group[key]
     if config.init is None:
         del identity["init"]
     else:  # their content, not their location

@@ -64,20 +64,19 @@ def learnt_from(checkpoint: CheckpointFile, dataset: TripletDataset) -> bool:
     return isinstance(data, dict) and dataset.fingerprint in (data.get("train"), data.get("val"))
 
 
-def unlearnt_roll(checkpoint: CheckpointFile) -> str | None:
+def warn_of_rolls(checkpoint: CheckpointFile) -> str | None:
     """Return a warning if a network's training, according to its folder, rolled images by less than several windows
     are; None otherwise."""
-    from vision.networks.several_windows import SCENE_ROLL_DEG, WINDOW_ROLL_DEG  # imports torch
+    from vision.networks.several_windows import unlearnt_roll  # imports torch
 
     augment = (checkpoint.training or {}).get("augment")
-    for key, least in (("window_roll_deg", WINDOW_ROLL_DEG), ("scene_roll_deg", SCENE_ROLL_DEG)):
-        told = augment.get(key) if isinstance(augment, dict) else None
-        if isinstance(told, (int, float)) and told < least:
-            return (
-                f"windows: the network was trained with augment.{key} {told:g}, but several windows are rolled by up "
-                f"to {least:g} degrees: expect larger errors"
-            )
-    return None
+    if not isinstance(augment, dict) or (roll := unlearnt_roll(augment)) is None:
+        return None
+    key, told, least = roll
+    return (
+        f"windows: the network was trained with augment.{key} {told:g}, but several windows are rolled by up to "
+        f"{least:g} degrees: expect larger errors"
+    )
 
 
 def _commit() -> str | None:

@@ -5,17 +5,29 @@ A network errs a little differently for each roll of the same image, so that the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from vision.networks.heads import PointOutput
 
 WINDOW_ROLL_DEG, SCENE_ROLL_DEG = 30.0, 5.0
-"""Largest rolls of windows and of whole images: those of training (``augment.window_roll_deg``, ``scene_roll_deg``)
-unless it is told others."""
+"""Largest rolls of windows and of whole images: those of training unless it is told others."""
 _SPREAD = 4.0
 """Mean squared length of a point's errors, in squares of its scale, if they are distributed as
 :func:`vision.networks.losses.laplace_loss` assumes: twice the square along each axis."""
+
+
+def unlearnt_roll(augment: Mapping[str, Any]) -> tuple[str, float, float] | None:
+    """Return what a training rolled by too little for its network to see several windows: the key of ``augment``, its
+    value and the least, degrees; None if nothing."""
+    for key, least in (("window_roll_deg", WINDOW_ROLL_DEG), ("scene_roll_deg", SCENE_ROLL_DEG)):
+        told = augment.get(key)
+        if isinstance(told, (int, float)) and told < least:
+            return key, told, least
+    return None
 
 
 def roll_fractions(count: int) -> list[float]:
