@@ -103,10 +103,14 @@ class Learner(PartsLearner):
         hidden: number of values that no observation contains (``Environment.hidden``).
         seed: seed of the initial weights.
         device: device of the learner, as torch names it.
+        compiled: compile both losses (:func:`torch.compile`), which takes a C++ compiler on a CPU.
     """
 
-    def __init__(self, config: Learning, layout: Layout, hidden: int, seed: int, device: str = "cpu") -> None:
-        self.config, self.device = config, torch.device(device)
+    def __init__(
+        self, config: Learning, layout: Layout, hidden: int, seed: int, device: str = "cpu", compiled: bool = False
+    ) -> None:
+        super().__init__(device)
+        self.config = config
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self.actor = config.actor(layout, hidden)
@@ -122,6 +126,9 @@ class Learner(PartsLearner):
         self.actor_optimizer = torch.optim.Adam(self.actor.parameters(), config.learning_rate, fused=True)
         self.critic_optimizer = torch.optim.Adam(self.critics.parameters(), config.learning_rate, fused=True)
         self.updates = 0
+        self._critic_loss, self._actor_terms = self._evaluate_critics, self._evaluate_actor
+        if compiled:
+            self._critic_loss, self._actor_terms = torch.compile(self._critic_loss), torch.compile(self._actor_terms)
 
     def take_on(self, actor: Actor, normaliser: Normaliser) -> None:
         """Start from a trained actor. Its inputs depend on its normaliser, which is no longer changed.
@@ -159,22 +166,15 @@ class Learner(PartsLearner):
         return {key: _mean([figure[key] for figure in figures if key in figure]) for key in keys}
 
     def _learn(self, batch: _Batch, rng: np.random.Generator, actor: bool, anchor: float) -> dict[str, float]:
-        with self._autocast():
-            with torch.no_grad():
-                onward = act(self.target_actor, batch.then)
-                if self.config.smoothing:
-                    noise = self.config.smoothing * rng.standard_normal(onward.shape, np.float32).clip(-2, 2)
-                    onward = (onward + torch.from_numpy(noise).to(self.device)).clamp(-1, 1)
-                target = self.critics.target(
-                    self.target_critics(known(batch.then, onward)), batch.reward, batch.discount
-                )
-            logits = self.critics(known(batch.now, batch.action))
-            critic_loss = self.critics.loss(logits, target)
+        noise = None
+        if self.config.smoothing:
+            drawn = self.config.smoothing * rng.standard_normal(batch.action.shape, np.float32).clip(-2, 2)
+            noise = torch.from_numpy(drawn).to(self.device)
+        critic_loss, value = self._critic_loss(batch, noise)
         self.critic_optimizer.zero_grad(set_to_none=True)
         critic_loss.backward()
         self.critic_optimizer.step()
-        with torch.no_grad():
-            figures = {"critic_loss": critic_loss.item(), "value": self.critics.value(logits).mean().item()}
+        figures = {"critic_loss": critic_loss.item(), "value": value.item()}
         self.updates += 1
         if actor and self.updates % self.config.actor_every == 0:
             figures |= self._improve(batch.now, anchor)
@@ -186,21 +186,41 @@ class Learner(PartsLearner):
     def _improve(self, now: dict[str, Tensor], anchor: float) -> dict[str, float]:
         """Update the actor by the least value of the first critics."""
         self.critics.requires_grad_(False)
-        with self._autocast():
-            chosen = act(self.actor, now)
-            logits = self.critics(known(now, chosen), members=self.config.actor_critics)
-            gain = self.critics.log_odds(logits).min(dim=0).values.mean()
-        cost = (chosen**2).mean()
-        loss = self.config.action_cost * cost - gain
-        if anchor:
-            with torch.no_grad(), self._autocast():
-                given = act(self.given, now)
-            loss = loss + anchor * ((chosen - given) ** 2).mean()
+        gain, cost, distance = self._actor_terms(now, anchor > 0)
+        loss = self.config.action_cost * cost - gain + anchor * distance
         self.actor_optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.actor_optimizer.step()
         self.critics.requires_grad_(True)
         return {"chosen_logit": gain.item(), "action_square": cost.item()}
+
+    def _evaluate_critics(self, batch: _Batch, noise: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the critics' loss and their mean value."""
+        with self._autocast():
+            with torch.no_grad():
+                onward = act(self.target_actor, batch.then)
+                if noise is not None:
+                    onward = (onward + noise).clamp(-1, 1)
+                target = self.critics.target(
+                    self.target_critics(known(batch.then, onward)), batch.reward, batch.discount
+                )
+            logits = self.critics(known(batch.now, batch.action))
+            loss = self.critics.loss(logits, target)
+        return loss, self.critics.value(logits.detach()).mean()
+
+    def _evaluate_actor(self, now: dict[str, Tensor], anchored: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the mean of the critics' least log odds of the actor's actions, the mean square of these, and that of
+        their difference from the given actor's (0 unless ``anchored``)."""
+        with self._autocast():
+            chosen = act(self.actor, now)
+            logits = self.critics(known(now, chosen), members=self.config.actor_critics)
+            gain = self.critics.log_odds(logits).min(dim=0).values.mean()
+            distance = torch.zeros_like(gain)
+            if anchored:
+                with torch.no_grad():
+                    given = act(self.given, now)
+                distance = ((chosen - given) ** 2).mean()
+        return gain, (chosen**2).mean(), distance
 
     def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
         return {

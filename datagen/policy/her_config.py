@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from datagen.sim.environment import Environment
 from datagen.sim.randomization import EVERYTHING, GROUPS, NOTHING, Group, Randomization
 from vision.configuration.bounds import all_cores_or_some, at_least_one, known_device, not_negative
 from vision.io.json_values import to_jsonable
+from vision.machine.console import Console
 from vision.machine.hardware import count_or_cores
 from vision.scene.load import check_scene
 from vision.scene.scene import Scene
@@ -41,6 +44,8 @@ class HerConfig:
         threads: number of simulation threads of each player; null takes all cores, shared out among the players.
         torch_threads: number of CPU threads of torch in the learner; null takes all cores, or OMP_NUM_THREADS.
         device: device on which the learner runs: cpu, cuda or cuda:N; auto is a GPU if there is one.
+        compile: compile the networks (torch.compile), which takes a minute or two at the start and then learns faster;
+            without a C++ compiler they are not compiled, and a line says so. Not for students of a `teacher`.
         chunk: steps that are played and learnt from at a time; the acting policy is up to two chunks old.
         updates: updates of the networks for each step of all worlds of a player.
         replay_steps: capacity for each world; some 2 kB per step.
@@ -77,6 +82,7 @@ class HerConfig:
     threads: int | None = 1
     torch_threads: int | None = 1
     device: str = "cpu"
+    compile: bool = False
     chunk: int = 16
     updates: int = 6
     replay_steps: int = 20_000
@@ -132,9 +138,21 @@ class HerConfig:
         threads = count_or_cores(self.threads, max(1, self.players))
         return Environment(scene, self.seed, self.worlds, threads, self.randomization, self.locked_wrist)
 
+    def compiles(self, device: str) -> bool:
+        """Return whether the networks are compiled; if they cannot be, print why not.
+
+        Args:
+            device: the learner's, as torch names it.
+        """
+        compiler = os.environ.get("CXX") or "g++"  # as torch finds it
+        if self.compile and device == "cpu" and not shutil.which(compiler):
+            Console(stderr=True).print(f"{compiler}: no such C++ compiler, so compile is left out; learning is slower")
+            return False
+        return self.compile
+
     def identity(self) -> dict[str, Any]:
         """Return the keys that a resumed training must keep."""
         free = (
-            "output", "steps", "threads", "torch_threads", "device", "log_steps", "checkpoint_s",
+            "output", "steps", "threads", "torch_threads", "device", "compile", "log_steps", "checkpoint_s",
         )  # fmt: skip
         return {key: value for key, value in to_jsonable(self).items() if key not in free}

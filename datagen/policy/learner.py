@@ -12,9 +12,10 @@ from vision.machine.hardware import fast_bfloat16
 
 
 class PartsLearner(ABC):
-    """Base of learners that consist of named networks and optimisers."""
+    """Base of learners that consist of named networks and optimisers, on ``device`` as torch names it."""
 
-    device: torch.device
+    def __init__(self, device: str) -> None:
+        self.device, self._bfloat16 = torch.device(device), fast_bfloat16(device)
 
     @abstractmethod
     def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
@@ -29,4 +30,4 @@ class PartsLearner(ABC):
 
     def _autocast(self) -> torch.autocast:
         """Return a context with products in bfloat16 if that is faster; losses and weights stay in float32."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=fast_bfloat16(str(self.device)))
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16)

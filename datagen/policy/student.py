@@ -33,7 +33,8 @@ class Student(PartsLearner):
     def __init__(
         self, config: Learning, teacher: Actor, normaliser: Normaliser, hidden: int, seed: int, device: str = "cpu"
     ) -> None:
-        self.config, self.device = config, torch.device(device)
+        super().__init__(device)
+        self.config = config
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self.actor = config.actor(teacher.layout, hidden).to(self.device)

@@ -170,7 +170,8 @@ class Training:
     def _learner(self, hidden: int) -> Learner | Student:
         config = self.config
         if not config.teacher:
-            return Learner(config.learning, self.layout, hidden, config.seed, torch_device(config.device))
+            device = torch_device(config.device)
+            return Learner(config.learning, self.layout, hidden, config.seed, device, config.compiles(device))
         actor, normaliser = self._weights(config.teacher, self.target.name)
         if actor.privileged not in (0, hidden) or actor.memory.frames > config.learning.memory.frames:
             raise DactylError(f"{config.teacher}: is told or remembers what this training does not record")

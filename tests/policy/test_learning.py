@@ -7,6 +7,7 @@ import csv
 import multiprocessing
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,12 @@ def view(rng: np.random.Generator, count: int, frames: int = 0) -> Moments:
     return Moments(state, hidden, goal, seen, goal, past, np.zeros((count, frames, 3), np.float32))
 
 
+def _traced(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile as a training does, but for the code, which takes a compiler and half a minute."""
+    traced: Callable[..., Any] = torch._dynamo.optimize("eager", nopython=True)(function)
+    return traced
+
+
 LEARNING = Learning(hidden=(64, 64), learning_rate=3e-3, averaging=0.05, batch=512)
 CRITICS = {
     "classifiers": CriticConfig(hidden=(64, 64)),
@@ -192,6 +199,32 @@ def test_a_student_infers_what_its_teacher_was_told(memory: Memory) -> None:
         sample = Transitions(now, np.zeros((256, 20), np.float32), *np.zeros((2, 256), np.float32), now)
         seeing, guessing = student.update(sample, rng), blind.update(sample, rng)
     assert seeing["distance"] < 0.3 * guessing["distance"]
+
+
+def test_compiled_networks_learn_as_others_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = list[object]()
+    monkeypatch.setattr(torch, "compile", lambda each: compiled.append(each) or _traced(each))
+    learners = [Learner(LEARNING, SHADOW, HIDDEN, seed=0, compiled=yes) for yes in (False, True)]
+    assert len(compiled) == 2
+    for each in learners:
+        rng = np.random.default_rng(0)
+        for _ in range(3):
+            now = view(rng, 512)
+            action, pays = rng.uniform(-1, 1, (512, 20)).astype(np.float32), (now.goal[:, 0] > 0).astype(np.float32)
+            each.update(Transitions(now, action, pays, np.zeros(512, np.float32), now), rng, anchor=0.3)
+    for name, part in learners[0].actor.state_dict().items():
+        torch.testing.assert_close(learners[1].actor.state_dict()[name], part)
+
+
+def test_without_a_compiler_networks_are_not_compiled(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert not HerConfig(tmp_path, compile=True).compiles("cpu")
+    assert "no-such-compiler: no such C++ compiler" in capsys.readouterr().err
+    assert HerConfig(tmp_path, compile=True).compiles("cuda")
+    assert not HerConfig(tmp_path).compiles("cpu")
+    assert capsys.readouterr().err == ""
 
 
 def test_an_anchor_holds_the_given_actor() -> None:
