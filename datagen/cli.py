@@ -27,12 +27,16 @@ def main_scene_check(argv: Sequence[str]) -> None:
     from datagen.sim.complete import complete_scene
     from datagen.sim.scene import compile_scene
     from vision.drawing.sheets import save_png
+    from vision.io.files import refuse_unwritable
 
     arguments = list(argv)
     if arguments and not arguments[0].startswith("-"):
         arguments.insert(0, "--scene")
     config = parse(SceneConfig, arguments, "dactyl scene check", main_scene_check.__doc__ or "")
     scene = complete_scene(config.scene)
+    output = config.output or Path(f"scene-{scene.name}.png")
+    if config.renderer is not None:
+        refuse_unwritable(output)
     compiled = compile_scene(scene)
     console = Console(highlight=False)
     console.print(scene_table(scene), camera_table(scene))
@@ -41,7 +45,6 @@ def main_scene_check(argv: Sequence[str]) -> None:
         console.print(f"warning: {warning}")
         found += 1
     if config.renderer is not None:
-        output = config.output or Path(f"scene-{scene.name}.png")
         save_png(scene_sheet(scene, config.renderer), output)
         console.print(f"sheet: {output}")
     console.print("1 warning" if found == 1 else f"{found or 'no'} warnings")

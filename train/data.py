@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -93,12 +94,12 @@ class TripletDataModule(lightning.LightningDataModule):
 
     @property
     def validates_on_training(self) -> bool:
-        """Whether a separate validation set contains triplets of the training set, because both were drawn alike."""
+        """Whether a separate validation set shows states of the training set."""
         if self.config.val is None or self.stored is None:
             return False
         stored, val = self.stored, self.val_source
-        drawn = stored.manifest.config
-        return stored.fingerprint == val.fingerprint or ("states" in drawn and drawn == val.manifest.config)
+        states = (each.manifest.config.get("states") for each in (stored, val))
+        return stored.fingerprint == val.fingerprint or len({*states, None}) == 2
 
     def verify(self) -> None:
         """Compare every shard with its hash; shards of a streamed dataset are checked as they are read."""
@@ -113,6 +114,7 @@ class TripletDataModule(lightning.LightningDataModule):
             "train": None if self.stored is None else self.stored.fingerprint,
             "val": None if self.config.val is None else self.val_source.fingerprint,
             "val_fraction": self.config.val_fraction,
+            **({} if self.config.val else {"held_out": "by episode"}),  # once by the training's seed, too
             "batch_size": self.config.batch_size,
             **({"open_shards": self.config.open_shards} if self.config.streaming else {}),
             **({} if self.online is None else {"online": self.online.identity()}),
@@ -184,8 +186,12 @@ class TripletDataModule(lightning.LightningDataModule):
         if self.config.val is not None:
             return numbers, np.arange(len(self.val_source))
         episodes = np.array([int(self.source.label(int(number))["episode"]) for number in numbers])
-        distinct = np.random.default_rng([self.seed]).permutation(np.unique(episodes))
-        held_out = distinct[: max(1, round(self.config.val_fraction * len(distinct)))]
+        distinct = np.unique(episodes)
+        # Whatever the seed, and nearly whatever is added to the set: a training continued with `init` then holds out
+        # nothing that its initial weights have learnt.
+        ranks = [hashlib.blake2b(str(episode).encode()).digest() for episode in distinct]
+        count = max(1, round(self.config.val_fraction * len(distinct)))
+        held_out = [episode for _, episode in sorted(zip(ranks, distinct, strict=True))[:count]]
         in_val = np.isin(episodes, held_out)
         return numbers[~in_val], numbers[in_val]
 

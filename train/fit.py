@@ -82,8 +82,8 @@ def train(config: TrainConfig, options: dict[str, Any], data: TripletDataModule)
     console.print(f"{config.output}: precision {precision or '32-true'}, {reason}")
     if data.validates_on_training:
         console.print(
-            "data.val: holds triplets of data.train: errors on it, by which best.ckpt is chosen, are those of pictures "
-            "that were learnt; render it of other states, or with another seed",
+            "data.val: made of the states of data.train: errors on it, by which best.ckpt is chosen, are those of "
+            "poses that were learnt; render it of other states",
         )
     if config.data.verify and first:
         data.verify()

@@ -52,6 +52,7 @@ class TrackingConfig:
         gate: probability with which a right estimate passes; estimates beyond it are left out.
         patience: estimates left out in a row after which the object is lost.
         sure_deg: standard deviation in degrees that an estimate must stay below to begin with it.
+        sure_m: the same of its position, metres.
     """
 
     rotation_acceleration: float = 12.0
@@ -62,9 +63,10 @@ class TrackingConfig:
     gate: float = 0.9999
     patience: int = 3
     sure_deg: float = 8.0
+    sure_m: float = 0.05
 
     def __post_init__(self) -> None:
-        positive(self, "rotation_acceleration", "position_acceleration", "velocity_decay_s", "sure_deg")
+        positive(self, "rotation_acceleration", "position_acceleration", "velocity_decay_s", "sure_deg", "sure_m")
         positive(self, "start_rotation_velocity", "start_position_velocity")
         inner_fraction(self, "gate")
         at_least_one(self, "patience")
@@ -110,7 +112,9 @@ class Tracker:
         lost."""
         return self._of_origin(self._predicted(time_s))
 
-    def update(self, time_s: float, estimate: Pose, covariance: ArrayLike) -> TrackedPose | None:
+    def update(
+        self, time_s: float, estimate: Pose, covariance: ArrayLike, may_begin: bool = True
+    ) -> TrackedPose | None:
         """Return the pose at the time of an estimate; None if the object is lost.
 
         Args:
@@ -118,6 +122,7 @@ class Tracker:
             estimate: of the object's pose; one, of arrays.
             covariance: (6, 6) of the estimate's error, radians about the world's axes then metres
                 (:meth:`vision.estimator.PoseEstimator.predict`).
+            may_begin: whether a track may begin with it, if there is none or it was given up.
 
         Raises:
             ValueError: time does not increase.
@@ -125,10 +130,9 @@ class Tracker:
         noise = np.asarray(covariance, np.float64)
         if not (np.isfinite(estimate.position).all() and np.isfinite(noise).all()):
             return self.miss(time_s)
-        lever, moved = estimate.rotation @ self._symmetries.centre, np.eye(6)
-        moved[3:, :3] = -_cross(lever)
-        sure, noise = self.sure(estimate, noise), self._observable_covariance(estimate, moved @ noise @ moved.T)
-        centre = estimate._replace(position=estimate.position + lever)
+        sure = may_begin and self.sure(estimate, noise)
+        noise = self._covariance_of_centre(estimate, noise)
+        centre = estimate._replace(position=estimate.position + estimate.rotation @ self._symmetries.centre)
         before = self._advanced(time_s)
         if before is None:
             self._now = self._begun(centre, noise) if sure else None
@@ -197,7 +201,9 @@ class Tracker:
         """Return whether an estimate with that covariance, (6, 6), is certain enough to start with."""
         shown = self._shown(estimate)
         variance = np.trace(shown @ noise[:3, :3] @ shown)
-        return bool(np.sqrt(variance / max(1.0, np.trace(shown))) < np.deg2rad(self.config.sure_deg))
+        turned = np.sqrt(variance / max(1.0, np.trace(shown))) < np.deg2rad(self.config.sure_deg)
+        place = self._covariance_of_centre(estimate, noise)[3:, 3:]
+        return bool(turned and np.sqrt(np.trace(place) / 3) < self.config.sure_m)
 
     def _shown(self, pose: Pose) -> FloatArray:
         """Return the projection (3, 3) of rotation vectors in the world onto those that change the object's
@@ -207,12 +213,13 @@ class Tracker:
             return np.zeros((3, 3))
         return np.eye(3) - sum((np.outer(axis, axis) for axis in axes @ pose.rotation.T), np.zeros((3, 3)))
 
-    def _observable_covariance(self, pose: Pose, noise: FloatArray) -> FloatArray:
-        """Return the covariance (6, 6) of an estimate, with rotations that do not show set to unknown: a solver's own
-        numbers for them only keep its equations solvable."""
-        keep, shown = np.eye(6), self._shown(pose)
+    def _covariance_of_centre(self, pose: Pose, noise: FloatArray) -> FloatArray:
+        """Return the covariance (6, 6) at the symmetries' centre for that at an estimate's origin, with rotations that
+        do not show set to unknown: a solver's own numbers for them only keep its equations solvable."""
+        keep, shown, moved = np.eye(6), self._shown(pose), np.eye(6)
         keep[:3, :3] = shown
-        observable = keep @ noise @ keep
+        moved[3:, :3] = -_cross(pose.rotation @ self._symmetries.centre)
+        observable = keep @ moved @ noise @ moved.T @ keep
         observable[:3, :3] += _ANY_ANGLE * (np.eye(3) - shown)
         return observable
 

@@ -25,7 +25,7 @@ from vision.machine.progress import Advance, progress
 from vision.machine.versions import package_versions
 from vision.scene.scene import Scene
 from vision.storage.datasets import TripletDataset
-from vision.storage.folders import MANIFEST, reserve_output
+from vision.storage.folders import CONFIG, MANIFEST, refuse_other_configuration, reserve_output
 from vision.storage.manifest import DatasetManifest
 from vision.storage.records import write_record
 from vision.storage.shards import ShardRecord, committed_shard, distinct_renderers, recorded_shards, shard_name
@@ -69,6 +69,8 @@ def render_one(config: RenderConfig, index: int) -> Location:
     Raises:
         DactylError: as :func:`generate`.
     """
+    if store.size(config.output / CONFIG) is not None:
+        refuse_other_configuration(config.output, config.identity())
     folder = config.output / "only"
     for name, content in encode_one(config, index).items():
         atomic_write(folder / name, content)

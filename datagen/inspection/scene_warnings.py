@@ -19,6 +19,7 @@ from vision.scene.scene import Scene
 from vision.scene.surroundings import Background
 
 _LEAST_PIXELS = 30  # no network estimates the pose of an object smaller than this in an image well
+_FAR_FROM_MIDDLE = 0.12  # of a side: calibrations of whole images lie nearer to it
 _LEAST_DENSITY, _GREATEST_DENSITY = 30.0, 23_000.0  # kg/m^3, foam and platinum
 _FACING_APART = 0.02  # fraction of the edges, because reduced meshes have some inconsistent ones
 _FAR_FROM_PIECES = 0.05  # fraction of the object's diameter: more than a convex piece rounds off
@@ -138,6 +139,12 @@ def _camera_warnings(scene: Scene, camera: Camera, start: FloatArray) -> Iterato
         yield f"camera {camera.name}: the object is only {size:.0f} pixels across"
     elif not inside(camera, scene.object.points + start).all():
         yield f"camera {camera.name}: the object does not fit into its image where it starts"
+    off = np.abs(camera.intrinsics[:2, 2] / (camera.width, camera.height) - 0.5)
+    if off.max() > _FAR_FROM_MIDDLE:
+        yield (
+            f"camera {camera.name}: its principal point is {100 * off.max():.0f} % of a side from the image's middle; is "
+            f"{camera.width} x {camera.height} the size for which it was calibrated?"
+        )
     if scene.background.kind == "plane" and _sees_past(camera, scene.background):
         yield (
             f"camera {camera.name}: sees past the background's border, where pictures are black, whatever is "

@@ -17,7 +17,7 @@ from datagen.policy.critics import CriticConfig, Critics
 from datagen.policy.experience import Hindsight, Moments, Transitions
 from datagen.policy.features import GOAL_WIDTH, SENSED_INPUTS
 from datagen.policy.layout import Layout, check_inputs
-from datagen.policy.learner import PartsLearner
+from datagen.policy.learner import PartsLearner, means
 from datagen.policy.memory import Memory
 from datagen.policy.network import Actor, Normaliser
 from datagen.policy.targets import Servo
@@ -162,8 +162,7 @@ class Learner(PartsLearner):
             here, there = ({name: column[rows] for name, column in view.items()} for view in (now, then))
             batch = _Batch(here, there, action[rows], reward[rows], discount[rows])
             figures.append(self._learn(batch, rng, actor, anchor))
-        keys = {key for figure in figures for key in figure}
-        return {key: _mean([figure[key] for figure in figures if key in figure]) for key in keys}
+        return means(figures)
 
     def _learn(self, batch: _Batch, rng: np.random.Generator, actor: bool, anchor: float) -> dict[str, float]:
         noise = None
@@ -251,7 +250,3 @@ def act(actor: Actor, view: dict[str, Tensor]) -> Tensor:
 def known(view: dict[str, Tensor], action: Tensor) -> Tensor:
     """Return the critics' input for a view and an action."""
     return torch.cat([view["state"], view["hidden"], view["goal"], action], dim=1)
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)

@@ -117,6 +117,11 @@ class HerConfig:
         known_device(self, "device")
         if not self.clean_worlds < self.worlds:
             raise ValueError(f"clean_worlds: must be fewer than worlds, got {self.clean_worlds} of {self.worlds}")
+        if self.warmup < self.worlds * self.chunk and not (self.init or self.teacher):
+            # Inputs are normalised as they are distributed until four times as many steps.
+            raise ValueError(f"warmup: without init, at least a chunk of all worlds, {self.worlds * self.chunk} steps")
+        if self.anchor and not self.init:
+            raise ValueError("anchor: holds the actor near that of init, which is not given")
         if self.replay_steps < 2 * self.learning.hindsight.horizon:
             raise ValueError(f"replay_steps: must be at least twice the horizon, got {self.replay_steps}")
         if not 0 <= self.noise[0] <= self.noise[1]:

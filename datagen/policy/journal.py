@@ -150,8 +150,3 @@ class Journal:
             return [{key: float(row[key]) for key in self._columns} for row in rows]
         except (KeyError, TypeError, ValueError, csv.Error):
             raise DactylError(f"{self.path}: not a log of this version; delete it") from None
-
-
-def means(figures: list[dict[str, float]]) -> dict[str, float]:
-    """Return the mean of each figure; empty without figures."""
-    return {key: float(np.mean([figure[key] for figure in figures])) for key in (figures[0] if figures else ())}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -31,3 +32,9 @@ class PartsLearner(ABC):
     def _autocast(self) -> torch.autocast:
         """Return a context with products in bfloat16 if that is faster; losses and weights stay in float32."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16)
+
+
+def means(figures: list[dict[str, float]]) -> dict[str, float]:
+    """Return the mean of each figure over those that have it; empty without figures."""
+    keys = dict.fromkeys(key for figure in figures for key in figure)
+    return {key: float(np.mean([figure[key] for figure in figures if key in figure])) for key in keys}

@@ -57,6 +57,7 @@ class Played:
         steps: recorded steps.
         endings: after each step, which worlds' episodes ended, dropped and broke, booleans (W,) each.
         clean, exploring: tallies of the worlds that act without exploration, and of the others.
+        width: of the randomizations, in the episodes whose goals `clean` counts.
         episode: number of the next episode.
         seconds: processor time that it took, s.
     """
@@ -65,6 +66,7 @@ class Played:
     endings: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = field(default_factory=list)
     clean: Tally = field(default_factory=Tally)
     exploring: Tally = field(default_factory=Tally)
+    width: float = 0.0
     episode: int = 0
     seconds: float = 0.0
 
@@ -102,7 +104,7 @@ class Player:
         self.over = np.zeros(worlds, dtype=bool)
         # A new generator after every resume: draws never repeat, and its state need not be saved.
         self.rng = generator(config.seed, steps, f"training/{number}")
-        self._begun, self._width = False, -1.0
+        self._begun, self._width, self._begun_at = False, -1.0, np.full(worlds, -1.0)
 
     def play(self, orders: Orders, steps: int) -> Played:
         """Play ``steps`` steps in all worlds."""
@@ -116,7 +118,7 @@ class Player:
         if not self._begun:
             self._begin(np.arange(self.config.worlds))
             self._begun = True
-        played = Played()
+        played = Played(width=self._width)
         for _ in range(steps):
             self._step(played)
         played.episode, played.seconds = self.episode, time.process_time() - began
@@ -160,7 +162,9 @@ class Player:
         self.last_action, self.last_joints = action, joints
         self._begin(np.flatnonzero(over))
         ended, late = self.trials.update(outcome, acting)
-        for tally, whose in ((played.clean, self.clean), (played.exploring, ~self.clean)):
+        # After a widening, trials under way keep the physics that they began with.
+        at_edge = self.clean & (self._begun_at == self._width)
+        for tally, whose in ((played.clean, at_edge), (played.exploring, ~self.clean)):
             tally.count(outcome, self.trials.reached, late, ended, whose)
         played.endings.append((ended, outcome.dropped, outcome.non_finite | outcome.warned))
         self.over = ended
@@ -168,6 +172,7 @@ class Player:
     def _begin(self, worlds: np.ndarray) -> None:
         """Put ``worlds`` into start states drawn at random."""
         self.trials.begin(worlds)
+        self._begun_at[worlds] = self._width
         self.history.forget(worlds)
         self.environment.limit_turns(np.where(self.clean, np.pi, self.orders.turn))
         chosen = self.starts[self.rng.integers(len(self.starts), size=len(worlds))]

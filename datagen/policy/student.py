@@ -74,7 +74,7 @@ class Student(PartsLearner):
                 loss.backward()
                 self.optimizer.step()
             losses.append(loss.item())
-        return {"distance": sum(losses) / len(losses)}
+        return {"distance": sum(losses) / len(losses)} if losses else {}
 
     def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
         return {

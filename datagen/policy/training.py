@@ -27,8 +27,9 @@ from datagen.policy.curriculum import Curriculum
 from datagen.policy.experience import Widths, together
 from datagen.policy.her import Learner
 from datagen.policy.her_config import HerConfig
-from datagen.policy.journal import Journal, Tally, means
+from datagen.policy.journal import Journal, Tally
 from datagen.policy.layout import layout_of
+from datagen.policy.learner import means
 from datagen.policy.network import Actor, Normaliser, fitting, load_file, load_policy_for, save_policy
 from datagen.policy.player import Orders, Played
 from datagen.policy.player_processes import started_players
@@ -144,7 +145,8 @@ class Training:
             self.exploring.add(one.exploring)
             self.recent.extend([True] * one.exploring.reached)
             self.recent.extend([False] * (one.exploring.goals - one.exploring.reached))
-            self.width.count(one.clean.reached, one.clean.goals - one.clean.reached)
+            if one.width == self.width.value:  # players learn of a new width a chunk or two later
+                self.width.count(one.clean.reached, one.clean.goals - one.clean.reached)
         if len(self.recent) == self.recent.maxlen and np.mean(self.recent) >= config.widen_at:
             self.turn = min(np.pi, 1.1 * self.turn)
             self.recent.clear()

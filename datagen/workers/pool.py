@@ -92,6 +92,10 @@ def run(
         pool.kill()
 
 
+class _DeadError(Exception):
+    """A worker process ended without a result."""
+
+
 class _Pool(Generic[Result]):
     """Workers of one :func:`run`, busy or leaving, and the waiting tasks."""
 
@@ -125,13 +129,14 @@ class _Pool(Generic[Result]):
     def results(self) -> Iterator[tuple[int, Result]]:
         """Wait at most half a second for a message; yield finished tasks and put back failed ones."""
         wait([worker.connection for worker in self._busy], timeout=0.5)
+        self._advance(0)  # who watches may have had enough, and raises
         for worker in list(self._busy):
             try:
                 results = worker.listen(self._advance)
             except TransientError as error:
                 self._put_back(worker, str(error))
                 continue
-            except (EOFError, OSError):
+            except _DeadError:
                 worker.refuse_unguarded_script()
                 self._put_back(worker, f"a worker process died ({worker.status()})")
                 continue
@@ -188,9 +193,9 @@ class _Worker(Generic[Result]):
             self.connection.send(number)
 
     def listen(self, advance: Advance) -> list[Result]:
-        """Forward progress, and return the result if there is one. Raises what the task raised; EOFError if dead."""
-        while self.connection.poll():
-            kind, value = self.connection.recv()
+        """Forward progress, and return the result if there is one. Raises what the task raised; _DeadError if dead."""
+        while (message := self._received()) is not None:
+            kind, value = message
             self._heard = time.monotonic()
             if kind == "error":
                 raise value
@@ -199,6 +204,12 @@ class _Worker(Generic[Result]):
             self.done += value
             advance(value)
         return []
+
+    def _received(self) -> tuple[str, Any] | None:
+        try:
+            return self.connection.recv() if self.connection.poll() else None
+        except (EOFError, OSError) as error:
+            raise _DeadError from error
 
     @property
     def silence_s(self) -> float:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, Self, TypeVar
 
@@ -79,8 +80,9 @@ class OrderedStream(Generic[Item]):
     def close(self) -> None:
         """Kill the workers and wait for the lanes to end; may be called twice."""
         self._closed.set()
+        deadline = time.monotonic() + _LEAVE_S
         for thread in self._threads:
-            thread.join(_LEAVE_S)
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def __enter__(self) -> Self:
         return self

@@ -18,7 +18,7 @@ from eval.closed_loop.trial_block import plain_renderer
 from eval.report.charts import trial_errors
 from eval.report.plots import save_figure
 from eval.scoring.estimator import Estimator
-from eval.scoring.metrics import PoseErrors, pose_errors, summarise
+from eval.scoring.metrics import MAIN, PoseErrors, pose_errors, summarise
 from eval.scoring.trial_results import TRACE, EstimatesRecord, Simulation, over_time
 from vision.drawing.wireframes import comparison, crop, draw_triplet
 from vision.geometry.cameras import Cameras, project
@@ -44,7 +44,8 @@ def picture_play(
     columns = {key: np.concatenate([table[key] for table in tables]) for key in TRACE}
     true = Pose.from_columns(columns, "true")
     errors, told = (
-        pose_errors(estimator.scene.object, true, Pose.from_columns(columns, whose)) for whose in ("predicted", "told")
+        pose_errors(estimator.scene.object, true, Pose.from_columns(columns, whose), keys=MAIN)
+        for whose in ("predicted", "told")
     )
     filmed = int(np.argmax(goals))
     rows = np.flatnonzero(columns["episode"] == filmed)

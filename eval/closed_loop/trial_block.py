@@ -141,6 +141,12 @@ def plain_renderer(estimator: Estimator) -> Renderer:
     return create_renderer("classic", as_installed(estimator.scene), RenderOptions(shadows=False))
 
 
-@functools.lru_cache(maxsize=1)
 def cached_estimator(checkpoint: Path, device: str, windows: int | None) -> tuple[Estimator, str]:
+    """Load as :func:`load_estimator`, or return what the last call loaded if that had the file's present content."""
+    return _loaded(checkpoint, sha256(checkpoint) if checkpoint.is_file() else "", device, windows)
+
+
+@functools.lru_cache(maxsize=1)
+def _loaded(checkpoint: Path, digest: str, device: str, windows: int | None) -> tuple[Estimator, str]:
+    del digest  # the cache's
     return load_estimator(checkpoint, device, windows)

@@ -62,7 +62,7 @@ def main_estimate(argv: Sequence[str]) -> None:
     unusual = (
         f"; {len(summary.unusual)} look unlike the training's: {shown(summary.unusual)}" if summary.unusual else ""
     )
-    lost = f", lost {summary.losses} times" if config.track else ""
+    lost = f", {summary.tracking}" if summary.tracking else ""
     _say(f"{summary.source}: {summary.triplets} triplets{lost}{unusual}")
     for path in (config.output, config.overlays):
         if path is not None:

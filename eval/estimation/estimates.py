@@ -121,7 +121,7 @@ class Observer:
     def __call__(self, shots: Sequence[Shot]) -> list[Estimate]:
         """Estimate several shots in one call of the network."""
         images = np.stack([self.views(shot.pictures, shot.where) for shot in shots])
-        found = self.estimator.predict(images, self.views.cameras, nominal=self.nominal)
+        found = self.estimator.predict(images, self.views.cameras, batch_size=len(images), nominal=self.nominal)
         of_cameras, contrasts = self._covariance_of_cameras(found), self._contrasts(images)
         return [
             self._estimate(shot, images[row], contrasts[row], of_cameras[row], found, row)

@@ -25,12 +25,13 @@ class Follower:
 
     Attributes:
         losses: number of times the object was lost.
+        found: whether it was ever found.
     """
 
     def __init__(self, config: TrackingConfig, interval_s: float | None, symmetries: Symmetries | None = None) -> None:
         self.tracker, self.interval_s = Tracker(config, symmetries), interval_s
         self._time: float | None = None
-        self.losses = 0
+        self.losses, self.found = 0, False
 
     def __call__(self, estimate: Estimate) -> tuple[Estimate, TrackedPose | None]:
         """Return the estimate with its time, and the tracked pose at that time, or None while the object is lost.
@@ -59,9 +60,14 @@ class Follower:
         if estimate.unusual and not (followed and self.tracker.sure(estimate.pose, estimate.covariance)):
             pose = self.tracker.miss(time)
         else:
-            pose = self.tracker.update(time, estimate.pose, estimate.covariance)
+            pose = self.tracker.update(time, estimate.pose, estimate.covariance, may_begin=not estimate.unusual)
         self.losses += followed and (pose is None or pose.status == "found")  # found again in the same frame
+        self.found |= pose is not None
         return replace(estimate, time_s=time), pose
+
+    def __str__(self) -> str:
+        times = "once" if self.losses == 1 else f"{self.losses} times" if self.losses else "never"
+        return f"lost {times}" if self.found else "never found: no estimate was certain enough to begin with"
 
 
 def track_json(track: TrackedPose | None, estimate: Estimate) -> dict[str, Any]:

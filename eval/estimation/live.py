@@ -38,7 +38,7 @@ class LiveSummary:
     Attributes:
         triplets: number of triplets that were estimated.
         missed: number of triplets that were replaced while another was being estimated.
-        losses: number of times the object was lost.
+        tracking: how often the object was lost, in words.
         seconds: time from the first triplet to the last.
         latencies: times from a triplet's first image to its line, seconds.
         spreads: times between the first and the last image of a triplet, seconds.
@@ -47,7 +47,7 @@ class LiveSummary:
 
     triplets: int = 0
     missed: int = 0
-    losses: int = 0
+    tracking: str = ""
     seconds: float = 0.0
     latencies: deque[float] = field(default_factory=lambda: deque(maxlen=10_000))
     spreads: deque[float] = field(default_factory=lambda: deque(maxlen=10_000))
@@ -84,7 +84,7 @@ class LiveSummary:
         rate, latency = (self.triplets - 1) / self.seconds, 1000 * float(np.median(self.latencies))
         return (
             f"{self.triplets} triplets, {rate:.1f} a second, {latency:.0f} ms from pictures to pose (median), "
-            f"{self.missed} missed, lost {self.losses} times"
+            f"{self.missed} missed, {self.tracking}"
         )
 
 
@@ -153,7 +153,7 @@ def _tracked(
         (estimate,) = observer([arrival.shot])
         estimate, pose = follow(estimate)
         latency_s = round(summary.add(arrival), 4)
-        summary.losses = follow.losses
+        summary.tracking = str(follow)
         line = json_line(estimate.to_json() | {"latency_s": latency_s, "track": track_json(pose, estimate)})
         yield arrival, estimate, pose, line
 

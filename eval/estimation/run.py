@@ -18,9 +18,11 @@ from eval.estimation.overlays import save_overlay, save_sheet
 from eval.estimation.own_cameras import find_own_cameras
 from eval.estimation.sources import Source, open_source
 from vision.errors import DactylError
-from vision.io.files import atomic_write
+from vision.io.files import atomic_write, refuse_unwritable
 from vision.machine.progress import progress
 from vision.statistics.spacing import evenly_spaced
+
+_BEGINS = b'{"key"'  # every file of poses
 
 
 @dataclass
@@ -30,14 +32,14 @@ class EstimationSummary:
     Attributes:
         source: name of the source.
         triplets: number of triplets.
-        losses: number of times the object was lost, with tracking.
+        tracking: how often the object was lost, in words; empty without tracking.
         unusual: keys of the triplets whose images look unlike the training images.
         remarks: what else the user should know.
     """
 
     source: str
     triplets: int = 0
-    losses: int = 0
+    tracking: str = ""
     unusual: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
@@ -49,6 +51,8 @@ def estimate_all(config: EstimateConfig) -> EstimationSummary:
         DactylError: images, checkpoint or calibration are missing, damaged, or do not belong together.
     """
     observer = Observer(config)
+    for path in filter(None, (config.output, config.overlays)):
+        refuse_unwritable(path, folder=path == config.overlays and not path.suffix)
     source = open_source(config, observer.estimator.scene)
     refuse_lost_pictures(config, source)
     summary = EstimationSummary(source.name, remarks=[*source.remarks])
@@ -84,6 +88,10 @@ def refuse_lost_pictures(config: EstimateConfig, source: Source) -> None:
         and output.parent.samefile(folder)
     ):
         raise DactylError(f"output: {output} is part of the recording; choose another file")
+    if output is not None and output.is_file():
+        with output.open("rb") as file:
+            if file.read(len(_BEGINS)) not in (b"", _BEGINS):
+                raise DactylError(f"output: {output} exists and holds no poses; choose another file")
     if overlays is not None and any(str(Path(path).parent) == os.path.realpath(overlays) for path in read):
         raise DactylError(f"overlays: {overlays} holds pictures that are read; choose another folder")
 
@@ -97,7 +105,7 @@ def _lines(config: EstimateConfig, observer: Observer, source: Source, summary: 
             yield json_line(estimate.to_json())
             continue
         timed, pose = follow(estimate)
-        summary.losses = follow.losses
+        summary.tracking = str(follow)
         yield json_line(timed.to_json() | {"track": track_json(pose, timed)})
 
 

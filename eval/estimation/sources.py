@@ -93,7 +93,13 @@ def open_source(config: EstimateConfig, scene: Scene) -> Source:
         raise DactylError(f"{folder}: no such folder of pictures; check the path, or name files with --cameras")
     if has_manifest(folder):
         return _dataset(folder, scene)
-    if any((folder / f"{name}.csv").exists() for name in rig.names):
+    tables = [name for name in rig.names if (folder / f"{name}.csv").exists()]
+    if tables and (absent := [name for name in rig.names if name not in tables]):
+        raise DactylError(
+            f"{folder}: has no {absent[0]}.csv; the network's cameras are {', '.join(rig.names)} (another network: "
+            "--checkpoint)"
+        )
+    if tables:
         return _files(
             str(folder),
             recorded_triplets(picture_streams(folder, rig), config.tolerance_s),

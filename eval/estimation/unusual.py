@@ -15,12 +15,12 @@ import numpy as np
 
 from vision.solvers.views import UNUSUAL
 
-_LEAST_CONTRAST = 2.0  # standard deviation of levels of 255: lower for a covered lens or a camera that sends grey
+_LEAST_CONTRAST = 2.0  # standard deviation of levels of 255: lower for a covered lens or a camera that sends one colour
 
 
 def contrast(images: np.ndarray) -> np.ndarray:
-    """Compute the standard deviation (...) of the levels of images (..., H, W, 3) uint8."""
-    return np.asarray(images.std(axis=(-3, -2, -1), dtype=np.float32), np.float64)
+    """Compute the largest of the channels' standard deviations (...), levels of 255, of images (..., H, W, 3) uint8."""
+    return np.asarray(images.std(axis=(-3, -2), dtype=np.float32).max(axis=-1), np.float64)
 
 
 def recognised(keypoint_scale: np.ndarray, usual_spread: float) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,10 +25,12 @@ _SAME_M, _SAME_DEG = 0.05, 5.0  # between capture frame and world; if closer, on
 def read_calibration(path: Path, rig: Rig) -> Rig:
     """Read calibrated cameras from our ``calibration.json`` or Kalibr's camchain, named and ordered as the rig's.
 
-    Kalibr numbers its cameras cam0, cam1 and so on; they are assigned in rig order.
+    Kalibr numbers its cameras cam0, cam1 and so on, in any order: each is the rig's camera that stands where it does.
+    They may also be renamed in the file.
 
     Raises:
-        DactylError: the file is damaged or of another kind, or lacks a camera of the rig.
+        DactylError: the file is damaged or of another kind, or lacks a camera of the rig; or numbered cameras can be
+            the rig's in several ways, or in none.
     """
     found = read_rig(path)
     if found is None:
@@ -35,12 +38,34 @@ def read_calibration(path: Path, rig: Rig) -> Rig:
             f"{path}: no calibration of several cameras with their places (calibration.json, Kalibr's camchain)"
         )
     if not set(found.names) & set(rig.names) and list(found.names) == [f"cam{number}" for number in range(len(rig))]:
-        pairs = zip(found.cameras, rig.names, strict=True)
-        return Rig(cameras=tuple(replace(camera, name=name) for camera, name in pairs))
+        return _assigned(path, found, rig)
     if absent := [name for name in rig.names if name not in found.names]:
         there = ", ".join(found.names)
-        raise DactylError(f"{path}: camera '{absent[0]}' is missing (it has {there}); calibrate it too")
+        raise DactylError(
+            f"{path}: camera '{absent[0]}' is missing (it has {there}); calibrate it too, "
+            "or give the network of these cameras (--checkpoint)"
+        )
     return found.chosen(rig.names)
+
+
+def _assigned(path: Path, numbered: Rig, rig: Rig) -> Rig:
+    """Return numbered cameras as the rig's, in the only order that brings all of them near to the rig's."""
+    fitting, fault = [], ""
+    for order in itertools.permutations(numbered.cameras):
+        named = Rig(cameras=tuple(replace(each, name=name) for each, name in zip(order, rig.names, strict=True)))
+        try:
+            find_capture_frame(path, named, rig)
+            fitting.append(([each.name for each in order], named))
+        except DactylError as error:
+            fault = fault or str(error)  # of the file's own order, which comes first
+    if not fitting:
+        raise DactylError(f"{fault} (cam0 taken for {rig.names[0]} and so on; no other order fits either)")
+    if len(fitting) > 1:
+        ways = " or ".join(f"{', '.join(names)}" for names, _ in fitting[:3])
+        raise DactylError(
+            f"{path}: {', '.join(rig.names)} can be {ways}; rename the cameras in the file, in the order of its chain"
+        )
+    return fitting[0][1]
 
 
 def read_lenses(paths: Mapping[str, Path], rig: Rig) -> Rig:

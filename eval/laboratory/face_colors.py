@@ -60,7 +60,9 @@ class _Sighting:
     def cost(self, target: PoseObject) -> float:
         """Compute the mean distance of observed from defined chromaticities; an image without a face counts as 1."""
         defined = np.array([face.color for face in target.faces])
-        defined /= defined.sum(axis=1, keepdims=True)
+        # Black has no chromaticity, and is taken for grey.
+        brightness = defined.sum(axis=1, keepdims=True)
+        defined = np.divide(defined, brightness, out=np.full_like(defined, 1 / 3), where=brightness > 0)
         distances = np.linalg.norm(self.colors - defined[self.faces], axis=1)
         return float((distances.sum() + self.empty) / max(len(distances) + self.empty, 1))
 

@@ -165,7 +165,9 @@ def _middle(camera: Camera, picture: np.ndarray) -> np.ndarray:
     if (width, height) == (camera.width, camera.height):
         return cut
     cv2 = opencv()
-    return np.asarray(cv2.resize(cut, (camera.width, camera.height), interpolation=cv2.INTER_AREA))
+    # Where it enlarges, the mean over an area only repeats pixels.
+    smooth = cv2.INTER_AREA if width >= camera.width else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(cut, (camera.width, camera.height), interpolation=smooth))
 
 
 def _cut(camera: Camera, width: int, height: int) -> tuple[int, int, int, int]:

@@ -167,7 +167,8 @@ def _matched(pictures: list[dict[str, Path]], where: str, rig: Rig) -> FoundTrip
     if not shared:
         counts = ", ".join(f"{name} {len(each)}" for name, each in zip(rig.names, pictures, strict=True))
         raise DactylError(
-            f"{where}: no picture has the same name for all cameras ({counts}); name those that belong together alike"
+            f"{where}: no picture has the same name for all cameras of the network ({counts}); name those that belong "
+            "together alike, or take a network of your cameras"
         )
     keys = sorted(shared, key=_natural)
     triplets = [TripletFiles(key or rig.names[0], tuple(each[key] for each in pictures)) for key in keys]

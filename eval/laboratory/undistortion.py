@@ -13,7 +13,7 @@ from vision.geometry.cameras import OPENCV_OFFSET, Cameras, project
 from vision.geometry.rotations import FloatArray, rigid_transform
 from vision.rigs.rig import Camera
 
-_SUPERSAMPLING = 3  # images are warped at three times their size and then averaged, to avoid aliasing
+_LEAST_SUPERSAMPLING = 3  # images are warped at several times their size and then averaged, to avoid aliasing
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class View:
     Attributes:
         source: the camera that takes the images, in the world.
         result: K (3, 3) and T (4, 4) of the resulting images, in the world, and their size.
-        maps: maps of ``cv2.remap``, at ``_SUPERSAMPLING`` times the size.
+        maps: maps of ``cv2.remap``, at a whole number of times the size.
     """
 
     source: Camera
@@ -70,20 +70,21 @@ def make_view(source: Camera, nominal: Camera, warp: bool) -> View:
         matrix = np.diag([scale, scale, 1.0]) @ matrix
     extrinsics = rigid_transform(turn, [0, 0, 0]) @ source.extrinsics
     result = Cameras(matrix, extrinsics, nominal.width, nominal.height)
-    return View(source, result, _source_pixels(source, turn, result))
+    reduced = max(source.intrinsics[0, 0] / result.intrinsics[0, 0], source.intrinsics[1, 1] / result.intrinsics[1, 1])
+    times = max(_LEAST_SUPERSAMPLING, int(np.ceil(reduced)))  # every recorded pixel counts
+    return View(source, result, _source_pixels(source, turn, result, times))
 
 
-def _source_pixels(source: Camera, turn: FloatArray, result: Cameras) -> tuple[np.ndarray, np.ndarray]:
+def _source_pixels(source: Camera, turn: FloatArray, result: Cameras, times: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the recorded image's pixel, OpenCV's x and y (h, w), for each pixel of the supersampled result.
 
     Args:
         source: the recording camera.
         turn: (3, 3) rotation from the recording camera's frame to the resulting one's.
-        result: the resulting camera; each side of the result has ``_SUPERSAMPLING`` times its pixels.
+        result: the resulting camera.
+        times: number of the supersampled result's pixels along each of the resulting camera's.
     """
-    columns, rows = (
-        (np.arange(side * _SUPERSAMPLING) + 0.5) / _SUPERSAMPLING for side in (result.width, result.height)
-    )
+    columns, rows = ((np.arange(side * times) + 0.5) / times for side in (result.width, result.height))
     x, y = np.meshgrid(columns, rows)
     rays = np.stack([x, y, np.ones_like(x)], axis=-1) @ np.linalg.inv(result.intrinsics).T @ turn  # turn.T @ ray
     pixels = source.distorted_pixels(rays) - OPENCV_OFFSET

@@ -47,6 +47,7 @@ class Estimator(Protocol):
         images: NDArray[np.uint8],
         cameras: Cameras,
         *,
+        batch_size: int = 64,
         nominal: bool = False,
     ) -> PoseEstimates:
         """Estimate the pose in each triplet of images, with its cameras or, if ``nominal``, with the rig's."""

@@ -5,7 +5,7 @@ The errors are defined in :mod:`eval.scoring.metric_rows`, one row each.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -99,8 +99,9 @@ def pose_errors(
     true: Pose,
     predicted: Pose,
     cameras: Cameras | None = None,
+    keys: Collection[str] | None = None,
 ) -> PoseErrors:
-    """Compute all errors of N samples.
+    """Compute the errors of N samples: all, or those of ``keys``, with ``MAIN`` among them.
 
     Args:
         target: the object, with its points, symmetries and shape symmetries.
@@ -111,7 +112,7 @@ def pose_errors(
         DactylError: a metric of another package does not return a number for each sample.
     """
     pairs = PosePairs(target, true, predicted, cameras)
-    found = {key: _measured(metric, pairs) for key, metric in metrics().items()}
+    found = {key: _measured(metric, pairs) for key, metric in metrics().items() if keys is None or key in keys}
     return PoseErrors({key: values for key, values in found.items() if values is not None})
 
 

@@ -152,7 +152,7 @@ def predict(
             found = cameras and cameras.at(list(numbers[first : first + batch_size]))
             images, given = estimator_inputs(condition, batch, dataset.rig, found)
             nominal = condition.camera_knowledge == "nominal"
-            estimates = estimator.predict(images, given, nominal=nominal)
+            estimates = estimator.predict(images, given, batch_size=batch_size, nominal=nominal)
             parts["index"].append(batch["index"])
             parts["episode"].append(batch["episode"])
             parts["true_position"].append(batch["object_position"])

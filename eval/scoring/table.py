@@ -169,7 +169,7 @@ def measured(errors: PoseErrors, clusters: np.ndarray) -> dict[str, Any]:
         for key, metric in known.items()
     }
     intervals = {
-        key: mean_interval(errors[key], clusters, np.random.default_rng(0))
+        key: mean_interval(errors[key], clusters, np.random.default_rng(0), least=0.0)
         for key, metric in known.items()
         if metric.in_table and metric.kind == "distribution"
     }

@@ -67,6 +67,8 @@ class Break:
     def __call__(self, number: int, advance: Advance) -> int:
         if self.way == "for the user":
             raise SampleError("no light", "row 7")
+        if self.way == "a file of its own":
+            raise PermissionError(13, "Permission denied", "textures/wood.png")
         if self.way == "more arguments":
             raise PlaceError("bad value", "row 7")
         raise ValueError("no light", lambda: None)
@@ -268,3 +270,11 @@ def test_a_script_without_a_guard_is_told_so(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.strip().splitlines()[-1].endswith('under if __name__ == "__main__":')
     assert done.stderr.count("Traceback") == 1, "that of the script itself"
+
+
+def test_what_a_task_may_not_read_is_no_dead_worker() -> None:
+    """A pipe to a worker that died raises errors of the same class."""
+    began = time.monotonic()
+    with pytest.raises(PermissionError, match=r"textures/wood\.png"):
+        dict(run(Break("a file of its own"), range(3), 2, lambda count: None))
+    assert time.monotonic() - began < 10  # three attempts wait for the death of a live worker 20 s each

@@ -82,3 +82,28 @@ def test_closing_at_once_is_quick(tmp_path: Path) -> None:
     stream.close()
     stream.close()
     assert threading.active_count() == before
+
+
+@dataclass(frozen=True)
+class Silent:
+    """Begins, and is not heard of again: a worker that imports, resets its worlds or hangs."""
+
+    folder: Path
+
+    def __call__(self, number: int, advance: Advance) -> int:
+        (self.folder / str(os.getpid())).touch()
+        time.sleep(60)
+        return number
+
+
+def test_closing_kills_workers_that_say_nothing(tmp_path: Path) -> None:
+    stream = OrderedStream(Silent(tmp_path), range(2), 2, lambda result: result)
+    while len(list(tmp_path.iterdir())) < 2:
+        time.sleep(0.05)
+    began = time.monotonic()
+    stream.close()
+    assert time.monotonic() - began < 5
+    assert not any(thread.is_alive() for thread in stream._threads)
+    for path in tmp_path.iterdir():
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(path.name), 0)

@@ -38,7 +38,9 @@ class Oracle:
                 sample = dataset[number]
                 self.answers |= {image.tobytes(): sample for image in sample["images"]}
 
-    def predict(self, images: np.ndarray, cameras: Cameras, *, nominal: bool = False) -> dict[str, np.ndarray]:
+    def predict(
+        self, images: np.ndarray, cameras: Cameras, *, nominal: bool = False, **_: int
+    ) -> dict[str, np.ndarray]:
         self.calls += 1
         assert images.dtype == np.uint8
         intrinsics, extrinsics = cameras[:2]

@@ -72,7 +72,9 @@ class Eye:
         self.scene = scene("block", canvas.size)
         self.told: list[tuple[np.ndarray, np.ndarray, bool]] = []
 
-    def predict(self, images: np.ndarray, cameras: Cameras, *, nominal: bool = False) -> dict[str, np.ndarray]:
+    def predict(
+        self, images: np.ndarray, cameras: Cameras, *, nominal: bool = False, **_: int
+    ) -> dict[str, np.ndarray]:
         assert images.shape == (len(self.canvas.asked), 3, self.canvas.size, self.canvas.size, 3)
         intrinsics, extrinsics = cameras[:2]
         assert (intrinsics.shape[:2], extrinsics.shape[:2]) == (images.shape[:2],) * 2

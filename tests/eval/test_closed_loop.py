@@ -456,3 +456,13 @@ def test_the_command_from_files_with_real_pictures(tmp_path: Path, capsys: pytes
     assert "\n" not in str(caught.value)
     assert main(["closed-loop", *arguments, "--rules.seconds", "0.8"]) == 1
     assert "another configuration (rules.seconds" in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_was_replaced_is_loaded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = list[bytes]()
+    monkeypatch.setattr(trial_block, "load_estimator", lambda path, *_: loaded.append(path.read_bytes()))
+    checkpoint = tmp_path / "best.ckpt"
+    for content in (b"first", b"first", b"second"):
+        checkpoint.write_bytes(content)
+        trial_block.cached_estimator(checkpoint, "cpu", None)
+    assert loaded == [b"first", b"second"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,17 @@ import cv2
 import msgspec
 import numpy as np
 import pytest
+from msgspec import structs
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from dactyl.cli import main
+from eval.laboratory.calibration_files import read_calibration
 from eval.laboratory.network_views import CentralViews
 from tests.eval.lab import opencvs, write_csv
 from tests.eval.rendered import rendered_set
+from tests.scenes import rig
+from vision.errors import DactylError
 from vision.estimator import PoseEstimator
 from vision.geometry.cameras import from_opencv
 from vision.geometry.distortion import Lens
@@ -103,8 +108,9 @@ def test_one_sheet_and_a_file_of_lines(
         (lambda images, masks: np.stack([_painted_over(*both) for both in zip(images, masks, strict=True)]), "scatter"),
         (lambda images, masks: images[[1, 2, 0]], "scatter"),
         (lambda images, masks: np.concatenate([np.full_like(images[:1], 90), images[1:]]), "left: blank"),
+        (lambda images, masks: np.concatenate([0 * images[:1] + np.uint8([0, 135, 0]), images[1:]]), "left: blank"),
     ],
-    ids=["grey", "inverted", "no object", "exchanged cameras", "one grey"],
+    ids=["grey", "inverted", "no object", "exchanged cameras", "one grey", "one green"],
 )
 def test_unusual_pictures_are_said_to_be(
     spoil: Any, reason: str, dataset: TripletDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -197,6 +203,28 @@ def test_a_calibration_undistorts_turns_and_answers_in_its_own_frame(
     (other,) = estimate(capsys, "--pictures", tmp_path, "--calibration", kalibr)
     first = np.linalg.inv(cameras["left"].extrinsics @ np.linalg.inv(CAPTURE))  # Kalibr's frame, its first camera's
     assert errors([other], dataset, first)[0] == pytest.approx([0, 0], abs=2.0)
+    # Whatever order Kalibr numbers the cameras in, and under names that a laboratory gave them.
+    turned = {name: cameras[name] for name in ("top", "right", "left")}
+    first = np.linalg.inv(cameras["top"].extrinsics @ np.linalg.inv(CAPTURE))
+    for text in (camchain(turned), re.sub(r"cam(\d)", lambda found: list(turned)[int(found[1])], camchain(turned))):
+        kalibr.write_text(text)
+        (other,) = estimate(capsys, "--pictures", tmp_path, "--calibration", kalibr)
+        assert errors([other], dataset, first)[0] == pytest.approx([0, 0], abs=2.0)
+
+
+def test_numbered_cameras_that_can_be_exchanged_are_refused(tmp_path: Path) -> None:
+    """Of two that face each other, half a turn makes either the other."""
+    turn = np.diag([-1.0, 1.0, -1.0])
+    places = [rigid_transform(rotation, [0, 0, 0.4]) for rotation in (np.eye(3), turn)]
+    lens, camera = Lens("radial-tangential", (0.0, 0.0, 0.0, 0.001)), rig(200).cameras[0]
+    pair = [
+        structs.replace(camera, name=name, extrinsics=place, distortion=lens)
+        for name, place in zip("ab", places, strict=True)
+    ]
+    path = tmp_path / "camchain.yaml"
+    path.write_text(camchain({each.name: each for each in pair}))
+    with pytest.raises(DactylError, match=r"a, b can be cam0, cam1 or cam1, cam0; rename the cameras in the file"):
+        read_calibration(path, Rig(cameras=tuple(pair)))
 
 
 def camchain(cameras: dict[str, Camera]) -> str:
@@ -332,3 +360,33 @@ def test_milliseconds_are_not_taken_for_seconds(key: str, capsys: pytest.Capture
     """Pictures ten seconds apart would have made a triplet."""
     assert main(["estimate", "--pictures", "a", f"--{key}", "10"]) == 2
     assert f"{key}: expected at most 5 seconds, got 10; are these milliseconds?" in capsys.readouterr().err
+
+
+def test_outputs_are_checked_before_anything_is_estimated(
+    dataset: TripletDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(PoseEstimator, "predict", None)
+    (tmp_path / "folder").mkdir()
+    mine = tmp_path / "scene.yaml"
+    mine.write_text("name: mine")
+    for output, reason in (
+        (tmp_path / "folder", "cannot write: a folder; choose another name"),
+        (mine / "poses.jsonl", "is not a folder that can be written to"),
+        (mine, "exists and holds no poses; choose another file"),
+    ):
+        assert main(["estimate", "--pictures", str(dataset.folder), "--output", str(output)]) == 1
+        assert reason in capsys.readouterr().err
+    assert mine.read_text() == "name: mine"
+
+
+def test_a_network_of_other_cameras_is_named_as_the_reason(
+    dataset: TripletDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever forgets --checkpoint has the cameras of the shipped weights without knowing it."""
+    for name in NAMES[:2]:
+        save(dataset[0]["images"][0], tmp_path / name / "0.png")
+    assert main(["estimate", "--pictures", str(tmp_path)]) == 1
+    assert "or take a network of your cameras" in capsys.readouterr().err
+    write_csv(tmp_path / f"{NAMES[0]}.csv", "time_s,file", [["0", f"{NAMES[0]}/0.png"]])
+    assert main(["estimate", "--pictures", str(tmp_path)]) == 1
+    assert f"has no {NAMES[1]}.csv; the network's cameras are left, top, right" in capsys.readouterr().err

@@ -69,7 +69,7 @@ def test_tracking_says_when_the_object_was_lost_and_found(recording: Path, capsy
     statuses = [line["track"]["status"] for line in lines]
     expected = ["found", *["tracked"] * 4, *["predicted"] * 2, *["lost"] * 2, "found", *["tracked"] * 4]
     assert statuses == expected
-    assert "lost 1 times" in printed.err
+    assert "lost once" in printed.err
     last = lines[-1]["track"]
     np.testing.assert_allclose(last["position"], lines[0]["position"], atol=0.004)
     assert np.abs(last["velocity"]).max() < 0.02

@@ -162,8 +162,8 @@ def test_estimates_that_are_not_numbers_are_not_saved(
 ) -> None:
     answers = oracle.predict
 
-    def diverged(*batch: np.ndarray, nominal: bool) -> dict[str, np.ndarray]:
-        answer = answers(*batch, nominal=nominal)
+    def diverged(*batch: np.ndarray, **options: Any) -> dict[str, np.ndarray]:
+        answer = answers(*batch, **options)
         answer["position"][0, 1] = np.nan
         return answer
 

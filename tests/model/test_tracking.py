@@ -258,3 +258,20 @@ def test_prediction_bridges_latency() -> None:
         late.append((rotation_from_quaternion(now.pose.quaternion) * true.inv()).magnitude())
         ahead.append((rotation_from_quaternion(later.pose.quaternion) * true.inv()).magnitude())
     assert np.mean(ahead[10:]) < 0.7 * np.mean(late[10:])
+
+
+def test_an_estimate_that_may_not_begin_a_track_begins_none() -> None:
+    """Of unusual images: neither the first one, nor the one with which what was tracked is given up."""
+    tracker, far = Tracker(GENTLE), upright([1, 0, 0])
+    assert tracker.update(0.1, far, NOISE, may_begin=False) is None
+    assert tracker.update(0.2, upright(np.zeros(3)), NOISE) is not None
+    for frame in range(6):
+        tracker.update(0.3 + 0.1 * frame, far, NOISE, may_begin=False)
+    assert tracker.lost
+    assert tracker.update(1.0, far, NOISE) is not None
+
+
+def test_nobody_begins_without_a_place() -> None:
+    """Known to a degree and unknown in depth, as one camera sees a ball."""
+    deep = NOISE + np.diag([0, 0, 0, 0, 0, 1.0])
+    assert Tracker(GENTLE).update(0.1, upright(np.zeros(3)), deep) is None

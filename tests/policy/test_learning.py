@@ -25,10 +25,11 @@ from datagen.policy.experience import Moments, Transitions
 from datagen.policy.features import GOAL_WIDTH, INPUTS, shape_of, shape_vector
 from datagen.policy.her import Learner, Learning, act, known, tensors
 from datagen.policy.her_config import HerConfig
+from datagen.policy.journal import Tally
 from datagen.policy.layout import SHADOW
 from datagen.policy.memory import Memory
 from datagen.policy.network import Actor, Normaliser, load_policy, save_policy
-from datagen.policy.player import Player
+from datagen.policy.player import Orders, Player
 from datagen.policy.player_processes import LocalPlayer, PlayerProcesses, started_players
 from datagen.policy.student import Student
 from datagen.policy.training import Training, train
@@ -503,3 +504,21 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"nothing of the sort")
     with pytest.raises(DactylError, match=r"checkpoint\.pt"):
         train(replace(TINY, output=tmp_path))
+
+
+def test_only_trials_begun_at_the_present_width_count_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trials under way keep the physics that they began with, and may go on for fifty goals."""
+    config = replace(TINY, output=tmp_path, randomized=True)
+    player, counted = Player(config, scene("block"), 0, 0, 0), list[np.ndarray]()
+    monkeypatch.setattr(Tally, "count", lambda self, *values: counted.append(values[-1]))
+    weights = [
+        {name: tensor.numpy() for name, tensor in part.state_dict().items()}
+        for part in (player.actor, player.normaliser)
+    ]
+    assert player.play(Orders(*weights, grasping=True, turn=3.2, width=0.5), 1).width == 0.5
+    assert player.play(Orders(*weights, grasping=True, turn=3.2, width=0.6), 1).width == 0.6
+    player._begin(np.array([1]))
+    player.play(Orders(*weights, grasping=True, turn=3.2, width=0.6), 1)
+    clean = counted[::2]
+    assert [whose.tolist()[:2] for whose in clean] == [[True, True], [False, False], [False, True]]
+    assert not any(whose[config.clean_worlds :].any() for whose in clean)

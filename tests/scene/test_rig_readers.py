@@ -211,7 +211,7 @@ def test_scenes_read_them(tmp_path: Path) -> None:
         (KALIBR, ("  T_cn_cnm1", "  T_cam_imu"), "cam1: key 'T_cn_cnm1' is missing"),
         (KALIBR, ("  distortion_coeffs", "  distortion_coefs"), "cam0: distortion_coefs is in it, and none of"),
         (KALIBR, ("  distortion_model: radtan\n", ""), "cam0: 4 distortion coefficients, and no distortion_model"),
-        (KALIBR, ("[550.0, 560.0", "[5.5, 5.6"), "camera cam0: focal length 5.5 .* is it in millimetres"),
+        (KALIBR, ("[550.0, 560.0", "[5.5, 5.6"), "camera cam0: focal length 5.5, expected .* is it in millimetres"),
         (KALIBR, (KALIBR, ROS), "holds one camera without its place; .* calibration, beside position .* --lenses"),
         (ROS, ("image_width", "roi: [1]\nimage_width"), "roi: expected keys"),
         (ROS_MESSAGE, ("height: 0, width: 0", "height: 240, width: 320"), "pictures are binned or cut"),

@@ -1,5 +1,6 @@
 import functools
 import operator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -114,3 +115,13 @@ def test_datasets_that_do_not_fit_are_refused(tiny: Path, tmp_path: Path) -> Non
     single = make_dataset(tmp_path / "single", 2, image_size=64, samples_per_episode=2)
     with pytest.raises(DactylError, match="no sample is left"):
         TripletDataModule(DataConfig(str(single)), seed=0)
+
+
+def test_the_same_episodes_are_held_out_whatever_the_seed(tiny: Path) -> None:
+    """Else a training that begins with the weights of another would be validated on what these have learnt."""
+    config = DataConfig(str(tiny), val_fraction=0.4)
+    first, second = (TripletDataModule(config, seed=seed) for seed in (1, 19))
+    assert first.val_numbers.tolist() == second.val_numbers.tolist()
+    assert 0 < len(first.val_numbers) < len(first.train_numbers)
+    less = TripletDataModule(replace(config, val_fraction=0.2), seed=0)
+    assert set(less.val_numbers) < set(first.val_numbers)

@@ -93,3 +93,9 @@ def test_too_few_episodes_promise_nothing_and_lengths_must_agree() -> None:
     assert mean_interval(np.ones(9), np.arange(9), rng) == (1.0, 1.0)
     with pytest.raises(ValueError, match="clusters"):
         mean_interval([1.0, 2.0], [4], np.random.default_rng(0))
+
+
+def test_no_interval_of_errors_begins_below_none() -> None:
+    far = [1.0, 1.2, 0.9, 1.1, 40.0]
+    assert mean_interval(far, range(5), np.random.default_rng(0)).low < 0
+    assert mean_interval(far, range(5), np.random.default_rng(0), least=0.0).low == 0

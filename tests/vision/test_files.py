@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
@@ -181,3 +182,24 @@ def test_what_cannot_be_removed_is_named(tmp_path: Path) -> None:
     files.remove(tmp_path / "none.json")
     with pytest.raises(DactylError, match=f"{tmp_path}: cannot remove: .*; check that place"):
         files.remove(tmp_path)
+
+
+def test_what_a_writer_cannot_read_is_not_blamed_on_the_file(tmp_path: Path) -> None:
+    def refuse(file: IO[bytes]) -> None:
+        try:
+            (tmp_path / "missing.png").read_bytes()
+        except OSError as error:
+            raise DactylError("missing.png: no such picture") from error
+
+    with pytest.raises(DactylError, match=r"^missing\.png: no such picture$"):
+        files.atomic_write(tmp_path / "a", refuse)
+
+
+def test_threads_write_the_same_file_each_whole(tmp_path: Path) -> None:
+    """As processes of two containers do whose process numbers are the same."""
+    contents = [bytes([number]) * 300_000 for number in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        for _ in range(20):
+            list(threads.map(lambda content: files.atomic_write(tmp_path / "a", content), contents))
+            assert (tmp_path / "a").read_bytes() in contents
+    assert names(tmp_path) == {"a"}

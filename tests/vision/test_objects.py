@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import trimesh
 import yaml
+from msgspec.structs import replace
 from scipy.spatial import ConvexHull
 
 from tests.scenes import scene
 from vision.color import linear_from_srgb, srgb_from_linear
 from vision.objects.lettered import LETTER_RELIEF, BoxFile, FaceLook
-from vision.objects.pose_object import PoseObject
+from vision.objects.pose_object import Mesh, Part, PoseObject
 from vision.scene.load import SCENES
 
 
@@ -169,3 +170,15 @@ def test_an_impossible_box_is_refused(changes: dict[str, Any], words: str) -> No
     keys: dict[str, Any] = {"name": "box", "size": (0.05, 0.05, 0.05), "mass": 0.1, "faces": PLAIN, **changes}
     with pytest.raises(ValueError, match=words):
         BoxFile(**keys).build()
+
+
+def test_what_one_part_has_twice_is_no_wall() -> None:
+    """Triangles of a file that are drawn from both sides, against walls between parts that adjoin."""
+    block, box = scene("block").object, trimesh.creation.box((0.05, 0.06, 0.07))
+    both = np.concatenate([box.faces, box.faces[:4, ::-1]])
+    part = Part(name="box", color=(1, 1, 1), mesh=Mesh(box.vertices, both))
+    assert len(replace(block, faces=(), parts=(part,)).mesh.faces) == len(both)
+    mirrored = box.vertices * [-1, 1, 1] + np.array([0.05, 0, 0])  # which divides the wall into the same triangles
+    beside = Part(name="beside", color=(1, 1, 1), mesh=Mesh(mirrored, box.faces[:, ::-1]))
+    wall = (box.vertices[both][:, :, 0] > 0.0249).all(axis=1).sum() + 2
+    assert len(replace(block, faces=(), parts=(part, beside)).mesh.faces) == len(both) + len(box.faces) - wall

@@ -17,6 +17,7 @@ import hashlib
 import io
 import itertools
 import os
+import secrets
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -55,7 +56,8 @@ def atomic_write(path: Location, write: bytes | Callable[[IO[bytes]], None]) -> 
         return
     if not path.name:
         raise DactylError(f"{path}: cannot write: a folder; name a file")
-    temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}-{path.name}")
+    # Processes in other containers, or threads, may write the same file: their process numbers can be the same.
+    temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not (path.is_file() or path.is_dir()):  # else it would be replaced, by root even in /dev
@@ -69,6 +71,8 @@ def atomic_write(path: Location, write: bytes | Callable[[IO[bytes]], None]) -> 
             os.fsync(file.fileno())
         temporary.replace(path)
         _fsync_folder(path.parent)
+    except DactylError:  # of what ``write`` reads
+        raise
     except Exception as error:
         if (fault := _operating_system(error)) is None:
             raise
@@ -79,6 +83,17 @@ def atomic_write(path: Location, write: bytes | Callable[[IO[bytes]], None]) -> 
         # With an impossible folder or name, removing fails, too; the error above reports it.
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def refuse_unwritable(path: Path, folder: bool = False) -> None:
+    """Raise DactylError if a file, or a ``folder``, cannot be written at ``path``: before hours of work for it."""
+    there = path
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if there == path and path.is_dir() != folder:
+        raise DactylError(f"{path}: cannot write: {'a file' if folder else 'a folder'}; choose another name")
+    if not (there if there.is_dir() else there.parent).is_dir() or not os.access(there, os.W_OK):
+        raise DactylError(f"{path}: cannot write: {there} is not a folder that can be written to; choose another")
 
 
 def _operating_system(error: BaseException | None) -> OSError | None:

@@ -100,12 +100,13 @@ class RegressionModel(PoseModel):
         if self.config.camera_input:  # cameras of half of the samples, so that one network learns both protocols
             known = augment.cameras_known(len(images))
             features = known * self.camera_features(Cameras.from_label(batch))
-        values, form = self(images, augment, features).values, self.config.rotation
-        if not self.object.symmetries.trivial:
-            found, _ = rotation_from_values(values[:, 3:].detach(), form)
-            pose = nearest_symmetric_target(found.to(pose.rotation.dtype), pose, self.motions)
-        normalized = (pose.position - self.position_mean) / self.position_deviation
-        return regression_loss(values, pose._replace(position=normalized), form, config.rotation)
+        values, form = self(images, augment, features).values.float(), self.config.rotation
+        with torch.autocast(values.device.type, enabled=False):  # which would round products of rotations
+            if not self.object.symmetries.trivial:
+                found, _ = rotation_from_values(values[:, 3:].detach(), form)
+                pose = nearest_symmetric_target(found.to(pose.rotation.dtype), pose, self.motions)
+            normalized = (pose.position - self.position_mean) / self.position_deviation
+            return regression_loss(values, pose._replace(position=normalized), form, config.rotation)
 
     def exported(self, output: RegressionOutput) -> dict[str, Tensor]:
         rotation, _ = rotation_from_values(output.values[:, 3:], self.config.rotation)

@@ -110,8 +110,8 @@ class _Colors:
         self._colors = np.concatenate([_colors(part, *one) for part, one in zip(self._parts, sampled, strict=True)])
 
     def differences(self, rotation: FloatArray, centre: FloatArray, every: int = 1) -> FloatArray:
-        """Return by how much the colour at each point, or at ``every`` one in so many, (N,), differs from the one that a
-        rotation (3, 3) about a centre (3,) carries there: the mean of the channels, in [0, 1]."""
+        """Return by how much the colour at each point (N,) differs from the one that a rotation (3, 3) about a centre
+        (3,) carries there: the mean of the channels, in [0, 1]. ``every`` compares one point in so many."""
         there = _colors_at(self._parts, self._solids, _turned(self._points[::every], rotation, centre))
         return np.asarray(np.abs(self._colors[::every] - there).mean(axis=1))
 

@@ -188,10 +188,12 @@ class PoseObject(Plain, frozen=True):
         parts = [part for part in self.parts if not part.letter]
         vertices, faces = joined([(part.mesh.vertices, part.mesh.faces) for part in parts])
         colors = np.concatenate([np.tile(part.color, (len(part.mesh.vertices), 1)) for part in parts])
-        # A wall occurs twice, once for the part on each of its sides.
+        # A wall occurs in the parts on both of its sides; what occurs twice in one part is seen from both sides.
         places = np.unique(vertices.round(9), axis=0, return_inverse=True)[1].reshape(-1)
-        _, kinds, counts = np.unique(np.sort(places[faces], axis=1), axis=0, return_inverse=True, return_counts=True)
-        outer = faces[counts[kinds.reshape(-1)] == 1]
+        kinds = np.unique(np.sort(places[faces], axis=1), axis=0, return_inverse=True)[1].reshape(-1)
+        owners = np.repeat(np.arange(len(parts)), [len(part.mesh.faces) for part in parts])
+        once = np.unique(np.stack([kinds, owners], axis=1), axis=0)[:, 0]  # each triangle once for each of its parts
+        outer = faces[np.bincount(once, minlength=kinds.max() + 1)[kinds] == 1]
         used, renumbered = np.unique(outer, return_inverse=True)
         return Mesh(vertices=vertices[used], faces=renumbered.reshape(-1, 3)), read_only(colors[used])
 

@@ -138,7 +138,7 @@ def _check_matrix(matrix: FloatArray, width: int, height: int, where: str) -> No
         raise DactylError(f"{where}: expected the rows fx 0 cx, 0 fy cy and 0 0 1, got {matrix.tolist()}")
     if matrix[0, 1] != 0:
         raise DactylError(f"{where}: skew {matrix[0, 1]:g} is not supported; calibrate with a skew of 0")
-    low, high = (factor * width for factor in FOCAL_LENGTHS)
+    low, high = (factor * min(width, height) for factor in FOCAL_LENGTHS)
     for focal in (matrix[0, 0], matrix[1, 1]):
         if not low <= focal <= high:
             raise DactylError(

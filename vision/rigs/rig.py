@@ -24,7 +24,7 @@ _LONGEST_NAME = 60  # of a camera; with a sample's key it must fit into the name
 SIDES = (16, 20_000)
 """Smallest and largest side of a camera's images, pixels."""
 FOCAL_LENGTHS = (0.1, 100.0)
-"""Smallest and largest focal length, as a fraction of the image's width: from 157 degrees to half a degree."""
+"""Smallest and largest focal length, as a fraction of the image's shorter side: from 157 degrees to half a degree."""
 
 
 def check_camera_names(names: Collection[str]) -> None:
@@ -74,11 +74,13 @@ class Camera(Plain, frozen=True):
         K, T = self.intrinsics, self.extrinsics
         if K[0, 0] <= 0 or K[1, 1] <= 0 or K[0, 1] or K[1, 0] or (K[2] != (0, 0, 1)).any():
             raise ValueError(f"{here}: intrinsics: expected [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] with positive fx, fy")
-        if min(K[0, 0], K[1, 1]) < FOCAL_LENGTHS[0] * min(self.width, self.height):
-            raise ValueError(
-                f"{here}: focal length {min(K[0, 0], K[1, 1]):g} for {self.width} x {self.height} pixels; is it in "
-                "millimetres, or in widths of the picture?"
-            )
+        low, high = (factor * min(self.width, self.height) for factor in FOCAL_LENGTHS)
+        for focal in (K[0, 0], K[1, 1]):
+            if not low <= focal <= high:
+                raise ValueError(
+                    f"{here}: focal length {focal:g}, expected {low:g} to {high:g} pixels for {self.width} x "
+                    f"{self.height}; is it in millimetres, or in widths of the picture?"
+                )
         if not (-self.width < K[0, 2] < 2 * self.width and -self.height < K[1, 2] < 2 * self.height):
             raise ValueError(f"{here}: the principal point {K[0, 2]:g}, {K[1, 2]:g} is far outside of the image")
         if not is_rotation(T[:3, :3]):

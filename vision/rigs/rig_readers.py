@@ -61,7 +61,7 @@ class Intrinsics(NamedTuple):
 def read_intrinsics(path: Path) -> Intrinsics:
     """Read one camera from OpenCV's YAML or ROS's ``camera_info``; :class:`DactylError` names the fault."""
     content = _load(path)
-    if "cam0" in content or content.get("format") == FORMAT:
+    if _is_camchain(content) or content.get("format") == FORMAT:
         raise DactylError(f"{path}: holds a whole rig; give it as rig: {path.name}, in place of cameras")
     try:
         _refuse_cut(content)
@@ -81,7 +81,7 @@ def read_intrinsics(path: Path) -> Intrinsics:
 def read_rig(path: Path) -> Rig | None:
     """Read several cameras with their poses, from our ``calibration.json`` or Kalibr's camchain; None for another file.
 
-    Kalibr's world is the frame of its first camera.
+    Kalibr's world is the frame of its first camera. Its cameras may have been renamed, in the order of its chain.
 
     Raises:
         DactylError: the file is one of these, and something in it is wrong or missing, or it describes one camera only.
@@ -90,7 +90,7 @@ def read_rig(path: Path) -> Rig | None:
     try:
         if content.get("format") == FORMAT:
             return load_calibration(path)[0]
-        if "cam0" in content:
+        if _is_camchain(content):
             return Rig(cameras=tuple(_kalibrs(content)))
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise DactylError(f"{path}: {_reason(error)}") from None
@@ -102,11 +102,17 @@ def read_rig(path: Path) -> Rig | None:
     return None
 
 
+def _is_camchain(content: Mapping[str, Any]) -> bool:
+    cameras = list(content.values())
+    renamed = bool(cameras) and all(isinstance(each, Mapping) and "camera_model" in each for each in cameras)
+    return renamed or "cam0" in content
+
+
 def _kalibrs(content: Mapping[str, Any]) -> list[Camera]:
     """Return Kalibr's cameras; each transform in the file is relative to the camera before: T_cn_cnm1."""
     cameras, transform = [], np.eye(4)
-    for number in range(len(content)):
-        name = f"cam{number}"
+    names = [f"cam{number}" for number in range(len(content))] if "cam0" in content else list(content)
+    for number, name in enumerate(names):
         if name not in content:
             raise ValueError(f"{name} is missing; Kalibr's chain has cam0 to cam{len(content) - 1}")
         about = content[name]
@@ -219,7 +225,7 @@ def _first(content: Mapping[str, Any], keys: tuple[str, ...]) -> str:
 
 def _load(path: Path) -> Mapping[str, Any]:
     try:
-        text = read_file(path, _MOST_BYTES, "calibration").decode()
+        text = read_file(path, _MOST_BYTES, "calibration").decode("utf-8-sig")  # editors put a mark before it
         if path.suffix == ".json":
             content = json.loads(text)
         else:  # OpenCV's first line is not a valid YAML directive, and its matrices carry a tag

@@ -157,7 +157,7 @@ def _difference(part: str, ours: Any, theirs: Any, key: str) -> str:
         sizes = ([f"{camera.width}x{camera.height}" for camera in rig.cameras] for rig in (theirs, ours))
         for there, here in zip(*sizes, strict=True):
             if there != here:
-                return f"image size is {there} pixels, expected {here}"
+                return f"image size is {there} pixels, expected {here} (image_size)"
         return "a nominal camera stands elsewhere or has another lens"
     names = ["none" if one is None else getattr(one, "name", "") for one in (theirs, ours)]
     return f"{part} is {names[0]}, expected {names[1]}" if names[0] != names[1] else f"{part}.{key} differs"

@@ -37,15 +37,24 @@ class Interval(NamedTuple):
 
 
 def mean_interval(
-    values: ArrayLike, clusters: ArrayLike, generator: np.random.Generator, level: float = LEVEL
+    values: ArrayLike,
+    clusters: ArrayLike,
+    generator: np.random.Generator,
+    level: float = LEVEL,
+    least: float = -np.inf,
 ) -> Interval | None:
     """Compute the interval of the mean of values (N,), or of a fraction for booleans; value i is of ``clusters[i]``.
+
+    No value can be lower than ``least``, so the interval is cut there.
 
     Returns:
         The interval; None for fewer than :data:`FEWEST_CLUSTERS`.
     """
     found = _resample(values, clusters, generator)
-    return None if found is None else _interval(found.mean, found.means, [found], level)
+    if found is None:
+        return None
+    low, high = _interval(found.mean, found.means, [found], level)
+    return Interval(max(low, least), high)
 
 
 def difference_interval(

@@ -42,9 +42,7 @@ class ConsecutiveGoals:
     def of(cls, label: str, place: str, goals: Sequence[int], endings: Sequence[Ending]) -> ConsecutiveGoals:
         """Summarise trials by the goals that each reached and by how it ended."""
         reached = np.asarray(goals, dtype=np.float64)
-        interval = mean_interval(reached, np.arange(len(reached)), np.random.default_rng(0))
-        if interval is not None:  # no policy reaches fewer goals than none
-            interval = interval._replace(low=max(0.0, interval.low))
+        interval = mean_interval(reached, np.arange(len(reached)), np.random.default_rng(0), least=0.0)
         statistics = float(reached.mean()), float(reached.std()), float(np.median(reached))
         return cls(label, place, len(reached), *statistics, interval, Counter(endings))
 

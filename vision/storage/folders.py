@@ -68,13 +68,19 @@ def reserve_output(folder: Location, identity: dict[str, Any], pieces: str) -> N
         raise DactylError(f"{folder}: cannot write here: {error}; check that place") from error
     if begun and store.size(path) is None:
         raise DactylError(f"{folder}: holds {pieces} but no {CONFIG}; choose another output")
-    if begun and (changed := differences(read_reservation(folder), identity)):
-        raise DactylError(
-            f"{folder}: was begun with another configuration ({'; '.join(changed)}); choose another output"
-        )
+    if begun:
+        refuse_other_configuration(folder, identity)
     if not begun and not is_remote(path):
         _refuse_others_files(folder)
         atomic_write(path, note)
+
+
+def refuse_other_configuration(folder: Location, identity: dict[str, Any]) -> None:
+    """Raise DactylError, which names the differing keys, if a folder was begun with another configuration."""
+    if changed := differences(read_reservation(folder), identity):
+        raise DactylError(
+            f"{folder}: was begun with another configuration ({'; '.join(changed)}); choose another output"
+        )
 
 
 def _refuse_others_pieces(folder: Location, pieces: str) -> None:
