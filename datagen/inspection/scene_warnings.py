@@ -142,8 +142,8 @@ def _camera_warnings(scene: Scene, camera: Camera, start: FloatArray) -> Iterato
     off = np.abs(camera.intrinsics[:2, 2] / (camera.width, camera.height) - 0.5)
     if off.max() > _FAR_FROM_MIDDLE:
         yield (
-            f"camera {camera.name}: its principal point is {100 * off.max():.0f} % of a side from the image's middle; is "
-            f"{camera.width} x {camera.height} the size for which it was calibrated?"
+            f"camera {camera.name}: its principal point is {100 * off.max():.0f} % of a side from the image's middle; "
+            f"is {camera.width} x {camera.height} the size for which it was calibrated?"
         )
     if scene.background.kind == "plane" and _sees_past(camera, scene.background):
         yield (

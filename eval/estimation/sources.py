@@ -93,20 +93,14 @@ def open_source(config: EstimateConfig, scene: Scene) -> Source:
         raise DactylError(f"{folder}: no such folder of pictures; check the path, or name files with --cameras")
     if has_manifest(folder):
         return _dataset(folder, scene)
-    tables = [name for name in rig.names if (folder / f"{name}.csv").exists()]
-    if tables and (absent := [name for name in rig.names if name not in tables]):
-        raise DactylError(
-            f"{folder}: has no {absent[0]}.csv; the network's cameras are {', '.join(rig.names)} (another network: "
-            "--checkpoint)"
-        )
-    if tables:
+    if _has_all(folder, rig, ".csv"):
         return _files(
             str(folder),
             recorded_triplets(picture_streams(folder, rig), config.tolerance_s),
             config,
             _calibrated(folder, config),
         )
-    if any((folder / name).is_dir() for name in rig.names):
+    if _has_all(folder, rig):
         return _files(str(folder), named_triplets({name: folder / name for name in rig.names}, rig), config)
     if (found := pictures_beside_each_other(folder, rig)) is not None:
         return _files(str(folder), found, config)
@@ -115,6 +109,17 @@ def open_source(config: EstimateConfig, scene: Scene) -> Source:
         f"{folder}: no pictures of the cameras {', '.join(rig.names)}; expected {first}.csv, a folder {first}, or "
         f"files like {first}.png or {first}-0001.png"
     )
+
+
+def _has_all(folder: Path, rig: Rig, ending: str = "") -> bool:
+    """Return whether a folder has an entry for each camera; raise DactylError if it has one for some of them only."""
+    present = [(folder / f"{name}{ending}").exists() for name in rig.names]
+    if any(present) and not all(present):
+        raise DactylError(
+            f"{folder}: has no {rig.names[present.index(False)]}{ending}; the network's cameras are "
+            f"{', '.join(rig.names)} (another network: --checkpoint)"
+        )
+    return all(present)
 
 
 def _dataset(folder: Path, scene: Scene) -> Source:

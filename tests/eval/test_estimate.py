@@ -386,7 +386,7 @@ def test_a_network_of_other_cameras_is_named_as_the_reason(
     for name in NAMES[:2]:
         save(dataset[0]["images"][0], tmp_path / name / "0.png")
     assert main(["estimate", "--pictures", str(tmp_path)]) == 1
-    assert "or take a network of your cameras" in capsys.readouterr().err
+    assert f"has no {NAMES[2]}; the network's cameras are left, top, right" in capsys.readouterr().err
     write_csv(tmp_path / f"{NAMES[0]}.csv", "time_s,file", [["0", f"{NAMES[0]}/0.png"]])
     assert main(["estimate", "--pictures", str(tmp_path)]) == 1
     assert f"has no {NAMES[1]}.csv; the network's cameras are left, top, right" in capsys.readouterr().err

@@ -87,13 +87,13 @@ def atomic_write(path: Location, write: bytes | Callable[[IO[bytes]], None]) -> 
 
 def refuse_unwritable(path: Path, folder: bool = False) -> None:
     """Raise DactylError if a file, or a ``folder``, cannot be written at ``path``: before hours of work for it."""
-    there = path
-    while not there.exists() and there != there.parent:
-        there = there.parent
-    if there == path and path.is_dir() != folder:
+    if path.exists() and path.is_dir() != folder:
         raise DactylError(f"{path}: cannot write: {'a file' if folder else 'a folder'}; choose another name")
-    if not (there if there.is_dir() else there.parent).is_dir() or not os.access(there, os.W_OK):
-        raise DactylError(f"{path}: cannot write: {there} is not a folder that can be written to; choose another")
+    place = path if folder else path.parent
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise DactylError(f"{path}: cannot write: {place} is not a folder that can be written to; choose another")
 
 
 def _operating_system(error: BaseException | None) -> OSError | None:
