@@ -19,6 +19,7 @@ from eval.laboratory.triplets import (
     sample_pictures,
 )
 from vision.errors import DactylError
+from vision.rigs.rig import Rig
 from vision.scene.scene import Scene, require_same
 from vision.statistics.spacing import evenly_spaced
 from vision.storage.datasets import TripletDataset

@@ -316,7 +316,7 @@ def test_lenses_of_the_networks_scene_undistort(
         (["--pictures", "empty"], "empty: no pictures of the cameras left, top, right"),
         (["--cameras.left", "a.png", "--cameras.top", "b.png"], "camera 'right' is missing, its pictures expected"),
         (["--cameras.lft", "a.png"], "cameras: there is no camera 'lft'; the network's cameras are left, top, right"),
-        (["--pictures", "half"], "half/top: expected a folder of pictures"),
+        (["--pictures", "half"], "half: has no top; the network's cameras are left, top, right"),
         (["--pictures", "apart"], "no picture has the same name for all cameras"),
         (["--pictures", "one", "--calibration", "one/left.png"], "left.png"),
         (["--pictures", "one", "--checkpoint", "blok"], "blok"),
