@@ -1,7 +1,8 @@
 """Triplets per second that training reads: by sample number (map-style) against streamed shards.
 
 The images are coarse noise, so their JPEGs are smaller than rendered ones, which favours neither. The page cache is
-warm; both ways decode everything, and streaming also compares every shard with its hash. They take turns within one
+warm; both ways decode everything. Streaming also compares every shard with its hash, which a training by number does
+once, before it. They take turns within one
 run; on a busy machine the processor time of this process and the loading ones is the reliable figure.
 
     python -m benchmarks.streaming > benchmarks/results/streaming.txt

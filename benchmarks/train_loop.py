@@ -18,6 +18,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from torch.utils.data import DataLoader
 
 from benchmarks.machine import describe
 from benchmarks.train import made_up_batch, sized_scene
-from train.batches import Batch, MixedBatches, StepSampler, collate
+from train.batches import Batch, MixedBatches, StepSampler, Waiting, collate
 from train.cli import parse
 from train.config import TrainConfig
 from train.data import Triplets
@@ -64,15 +65,17 @@ class FakeData(lightning.LightningDataModule):
     """The same batch repeated, with the attributes that the callbacks need."""
 
     waited_s = 0.0
-    val_numbers = np.empty(0, np.int64)
-    val_source = None
 
     def __init__(self, batch: Batch, steps: int) -> None:
         super().__init__()
         self._batch, self._steps = batch, steps
+        self.waiting = Waiting()
 
     def train_dataloader(self) -> MixedBatches:
         return MixedBatches(self._steps, [self._batch] * self._steps, None)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        return DataLoader([self._batch], batch_size=None)  # type: ignore[arg-type]
 
 
 class Timer(lightning.Callback):
@@ -92,8 +95,8 @@ class Timer(lightning.Callback):
 
 def with_lightning(config: TrainConfig, options: dict[str, Any], batch: Batch, steps: int) -> tuple[float, float]:
     timer = Timer(steps)
-    options = {**options, "max_steps": steps, "limit_val_batches": 0, "callbacks": [timer], "val_check_interval": 10**9}
-    data = FakeData(batch, steps)
+    options = {**options, "max_steps": steps, "callbacks": [timer], "val_check_interval": steps}
+    data, config = FakeData(batch, steps), replace(config, log=replace(config.log, pictures=0))
     trainer = make_trainer(config, {**options, "enable_progress_bar": False}, data)  # type: ignore[arg-type]
     trainer.fit(_task(config), datamodule=data)
     return timer.seconds
@@ -119,7 +122,7 @@ def bare(config: TrainConfig, options: dict[str, Any], batch: Batch, steps: int)
 
 def by_number(folder: Path, batch_size: int, batches: int, workers: int) -> Iterator[Batch]:
     """Return the batches that training on a map-style dataset gets."""
-    source = TripletDataset(folder)
+    source = TripletDataset(folder, verify=False)  # as a training, which compares hashes once, before
     triplets = Triplets(source, np.arange(len(source)), cache=False)
     sampler = StepSampler(len(triplets), batch_size, batches, seed=0)
     return iter(DataLoader(triplets, batch_sampler=sampler, collate_fn=collate, num_workers=workers))

@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("--counts", type=int, nargs="+", default=[1_000, 200_000], help="numbers of states")
     counts = parser.parse_args().counts
     scene = complete_scene("block")
-    materials = compile_scene(scene).materials
+    materials = compile_scene(scene, "render", mesh_fraction=0.1).materials
     print(describe())
     print(f"\n{TASKS_PER_PROCESS * _SHARD:,} samples by one process; the least of {_TIMES}\n")
     print("| states | own memory, MB | with what is shared, MB | processor time, s | read once, s |")

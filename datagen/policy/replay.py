@@ -22,6 +22,12 @@ from vision.geometry.rotations import quaternion_from_rotation, rotation_from_qu
 from vision.objects.symmetries import Symmetries, least_turn
 
 _GOING_ON = np.iinfo(np.int64).max
+DTYPES: dict[str, type[np.generic]] = {
+    **dict.fromkeys(("state", "hidden", "seen", "quaternion", "seen_quaternion", "goal", "action"), np.float32),
+    **dict.fromkeys(("acted", "dropped"), np.bool_),
+    **dict.fromkeys(("begin", "end"), np.int64),
+}
+"""Types of the files' columns, by name."""
 
 
 class Replay:
@@ -44,22 +50,11 @@ class Replay:
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.steps, self.worlds, self.symmetries, self.time = steps, worlds, symmetries, time
-        columns: dict[str, tuple[tuple[int, ...], type]] = {
-            "state": ((widths.state,), np.float32),
-            "hidden": ((widths.hidden,), np.float32),
-            "seen": ((widths.state,), np.float32),
-            "quaternion": ((4,), np.float32),
-            "seen_quaternion": ((4,), np.float32),
-            "goal": ((4,), np.float32),
-            "action": ((widths.actions,), np.float32),
-            "acted": ((), np.bool_),
-            "dropped": ((), np.bool_),
-            "begin": ((), np.int64),
-            "end": ((), np.int64),
-        }
+        vectors = {"state": widths.state, "hidden": widths.hidden, "seen": widths.state, "action": widths.actions}
+        vectors |= dict.fromkeys(("quaternion", "seen_quaternion", "goal"), 4)
         self._data: dict[str, np.ndarray] = {}
-        for name, (shape, dtype) in columns.items():
-            full = (steps, worlds, *shape)
+        for name, dtype in DTYPES.items():
+            full = (steps, worlds, vectors[name]) if name in vectors else (steps, worlds)
             path = folder / f"{name}.bin"
             size = path.stat().st_size if path.exists() else 0
             if time and size != np.prod(full) * np.dtype(dtype).itemsize:
