@@ -27,7 +27,7 @@ from datagen.policy.experience import Widths
 from datagen.policy.features import goal_vector
 from datagen.policy.her import Learner, Learning, known
 from datagen.policy.network import load_file, load_policy
-from datagen.policy.replay import DTYPES, Replay
+from datagen.policy.replay import REPLAY_DTYPES, Replay
 from datagen.variation import generator
 from vision.geometry.rotations import quaternion_from_rotation, rotation_from_quaternion
 from vision.objects.symmetries import Symmetries, least_turn
@@ -45,7 +45,7 @@ def experience(folder: Path, steps: int, worlds: int, time: int) -> dict[str, np
     """Read the first ``time`` steps of a training's replay, (time, worlds, ...)."""
     return {
         name: np.memmap(folder / f"{name}.bin", dtype, "r").reshape(steps, worlds, -1)[:time]
-        for name, dtype in DTYPES.items()
+        for name, dtype in REPLAY_DTYPES.items()
     }
 
 

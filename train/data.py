@@ -98,8 +98,8 @@ class TripletDataModule(lightning.LightningDataModule):
         if self.config.val is None or self.stored is None:
             return False
         stored, val = self.stored, self.val_source
-        states = (each.manifest.config.get("states") for each in (stored, val))
-        return stored.fingerprint == val.fingerprint or len({*states, None}) == 2
+        states, others = (each.manifest.config.get("states") for each in (stored, val))
+        return stored.fingerprint == val.fingerprint or (states is not None and states == others)
 
     def verify(self) -> None:
         """Compare every shard with its hash; shards of a streamed dataset are checked as they are read."""

@@ -36,6 +36,10 @@ class SceneConfig:
     output: Path | None = None
     renderer: Literal["filament", "classic"] | None = "filament"
 
+    def __post_init__(self) -> None:
+        if self.output is not None and self.output.suffix.lower() != ".png":
+            raise ValueError(f"output: expected a file that ends in .png, got {self.output}")
+
 
 def scene_table(scene: Scene) -> Table:
     """Return a table of the scene's parts in readable words and units."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,6 @@ from datagen.sim.environment import Environment
 from datagen.sim.randomization import EVERYTHING, GROUPS, NOTHING, Group, Randomization
 from vision.configuration.bounds import all_cores_or_some, at_least_one, known_device, not_negative
 from vision.io.json_values import to_jsonable
-from vision.machine.console import Console
 from vision.machine.hardware import count_or_cores
 from vision.scene.load import check_scene
 from vision.scene.scene import Scene
@@ -45,7 +42,8 @@ class HerConfig:
         torch_threads: number of CPU threads of torch in the learner; null takes all cores, or OMP_NUM_THREADS.
         device: device on which the learner runs: cpu, cuda or cuda:N; auto is a GPU if there is one.
         compile: compile the networks (torch.compile), which takes a minute or two at the start and then learns faster;
-            without a C++ compiler they are not compiled, and a line says so. Not for students of a `teacher`.
+            where torch cannot (without a C++ compiler or Python's headers), a line says so, and learning goes on as
+            without. Not for students of a `teacher`.
         chunk: steps that are played and learnt from at a time; the acting policy is up to two chunks old.
         updates: updates of the networks for each step of all worlds of a player.
         replay_steps: capacity for each world; some 2 kB per step.
@@ -117,9 +115,8 @@ class HerConfig:
         known_device(self, "device")
         if not self.clean_worlds < self.worlds:
             raise ValueError(f"clean_worlds: must be fewer than worlds, got {self.clean_worlds} of {self.worlds}")
-        if self.warmup < self.worlds * self.chunk and not (self.init or self.teacher):
-            # Inputs are normalised as they are distributed until four times as many steps.
-            raise ValueError(f"warmup: without init, at least a chunk of all worlds, {self.worlds * self.chunk} steps")
+        if not self.warmup and not (self.init or self.teacher):  # in which the inputs' normalisation is learnt
+            raise ValueError("warmup: must be at least 1 without init, got 0")
         if self.anchor and not self.init:
             raise ValueError("anchor: holds the actor near that of init, which is not given")
         if self.replay_steps < 2 * self.learning.hindsight.horizon:
@@ -142,18 +139,6 @@ class HerConfig:
         """Create the worlds of one player in the configured scene, complete."""
         threads = count_or_cores(self.threads, max(1, self.players))
         return Environment(scene, self.seed, self.worlds, threads, self.randomization, self.locked_wrist)
-
-    def compiles(self, device: str) -> bool:
-        """Return whether the networks are compiled; if they cannot be, print why not.
-
-        Args:
-            device: the learner's, as torch names it.
-        """
-        compiler = os.environ.get("CXX") or "g++"  # as torch finds it
-        if self.compile and device == "cpu" and not shutil.which(compiler):
-            Console(stderr=True).print(f"{compiler}: no such C++ compiler, so compile is left out; learning is slower")
-            return False
-        return self.compile
 
     def identity(self) -> dict[str, Any]:
         """Return the keys that a resumed training must keep."""

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from vision.errors import format_error
+from vision.machine.console import Console
 from vision.machine.hardware import fast_bfloat16
 
 
@@ -32,6 +34,17 @@ class PartsLearner(ABC):
     def _autocast(self) -> torch.autocast:
         """Return a context with products in bfloat16 if that is faster; losses and weights stay in float32."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16)
+
+
+def compiles(device: str) -> bool:
+    """Return whether torch can compile for a device, by compiling a sum; print why not."""
+    try:
+        torch.compile(torch.add)(torch.zeros(8, device=device), 1.0)
+    except Exception as error:  # of compilers and drivers, of any kind
+        reason = format_error(error)[:200]
+        Console(stderr=True).print(f"compile: left out, since torch cannot compile here ({reason}); learning is slower")
+        return False
+    return True
 
 
 def means(figures: list[dict[str, float]]) -> dict[str, float]:

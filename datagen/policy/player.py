@@ -57,7 +57,7 @@ class Played:
         steps: recorded steps.
         endings: after each step, which worlds' episodes ended, dropped and broke, booleans (W,) each.
         clean, exploring: tallies of the worlds that act without exploration, and of the others.
-        width: of the randomizations, in the episodes whose goals `clean` counts.
+        width: of the randomizations, in the episodes whose goals ``clean`` counts.
         episode: number of the next episode.
         seconds: processor time that it took, s.
     """

@@ -22,7 +22,7 @@ from vision.geometry.rotations import quaternion_from_rotation, rotation_from_qu
 from vision.objects.symmetries import Symmetries, least_turn
 
 _GOING_ON = np.iinfo(np.int64).max
-DTYPES: dict[str, type[np.generic]] = {
+REPLAY_DTYPES: dict[str, type[np.generic]] = {
     **dict.fromkeys(("state", "hidden", "seen", "quaternion", "seen_quaternion", "goal", "action"), np.float32),
     **dict.fromkeys(("acted", "dropped"), np.bool_),
     **dict.fromkeys(("begin", "end"), np.int64),
@@ -53,7 +53,7 @@ class Replay:
         vectors = {"state": widths.state, "hidden": widths.hidden, "seen": widths.state, "action": widths.actions}
         vectors |= dict.fromkeys(("quaternion", "seen_quaternion", "goal"), 4)
         self._data: dict[str, np.ndarray] = {}
-        for name, dtype in DTYPES.items():
+        for name, dtype in REPLAY_DTYPES.items():
             full = (steps, worlds, vectors[name]) if name in vectors else (steps, worlds)
             path = folder / f"{name}.bin"
             size = path.stat().st_size if path.exists() else 0

@@ -29,7 +29,7 @@ from datagen.policy.her import Learner
 from datagen.policy.her_config import HerConfig
 from datagen.policy.journal import Journal, Tally
 from datagen.policy.layout import layout_of
-from datagen.policy.learner import means
+from datagen.policy.learner import compiles, means
 from datagen.policy.network import Actor, Normaliser, fitting, load_file, load_policy_for, save_policy
 from datagen.policy.player import Orders, Played
 from datagen.policy.player_processes import started_players
@@ -173,7 +173,8 @@ class Training:
         config = self.config
         if not config.teacher:
             device = torch_device(config.device)
-            return Learner(config.learning, self.layout, hidden, config.seed, device, config.compiles(device))
+            compiled = config.compile and compiles(device)
+            return Learner(config.learning, self.layout, hidden, config.seed, device, compiled)
         actor, normaliser = self._weights(config.teacher, self.target.name)
         if actor.privileged not in (0, hidden) or actor.memory.frames > config.learning.memory.frames:
             raise DactylError(f"{config.teacher}: is told or remembers what this training does not record")

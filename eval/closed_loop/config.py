@@ -110,4 +110,6 @@ class ClosedLoopConfig:
         content["appearance"] = self.appearance.identity()
         if self.windows == 1:  # as trials of earlier versions
             del content["windows"]
+        if not self.track:  # likewise
+            del content["tracking"]["sure_m"]
         return content | {"policy": policy_label(self.policy, scene), "checkpoint": checkpoint_sha256}

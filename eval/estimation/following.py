@@ -67,7 +67,7 @@ class Follower:
 
     def __str__(self) -> str:
         times = "once" if self.losses == 1 else f"{self.losses} times" if self.losses else "never"
-        return f"lost {times}" if self.found else "never found: no estimate was certain enough to begin with"
+        return f"lost {times}" if self.found else "never found: no estimate of usual images was certain enough"
 
 
 def track_json(track: TrackedPose | None, estimate: Estimate) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from eval.estimation.live_view import draw_live
 from eval.estimation.own_cameras import OwnCameras
 from eval.estimation.page import Page
 from eval.estimation.recorder import ShotRecorder
-from eval.estimation.run import json_line, refuse_lost_pictures
+from eval.estimation.run import json_line, refuse_lost_content, refuse_lost_pictures, refuse_lost_work
 from eval.estimation.sources import open_source
 from eval.estimation.streams import Arrival, CameraStream, RecordedStream, silence_opencv
 from vision.errors import DactylError
@@ -98,6 +98,7 @@ def run_live(config: EstimateConfig, say: Callable[[str], None]) -> LiveSummary:
     Raises:
         DactylError: as for stored images; or a camera cannot be opened, or gives no more images.
     """
+    refuse_lost_work(config)
     observer = Observer(config)
     if observer.estimator.usual_spread is None:
         raise DactylError(NO_COVARIANCE)
@@ -167,6 +168,7 @@ def _stream(
         refuse_lost_pictures(config, source)
         recorded = RecordedStream(source, config.interval_s)
         return iter(partial(recorded.take, config.stall_s), None), lambda: recorded.newest.missed
+    refuse_lost_content(config.output)
     sources = observer.estimator.rig.in_order(config.cameras, "cameras", "its index or URL")
     for name, camera in sources.items():
         if os.path.isfile(camera) or os.path.isdir(camera):  # noqa: PTH112, PTH113 (of a text that may name none)

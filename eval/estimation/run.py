@@ -51,8 +51,7 @@ def estimate_all(config: EstimateConfig) -> EstimationSummary:
         DactylError: images, checkpoint or calibration are missing, damaged, or do not belong together.
     """
     observer = Observer(config)
-    for path in filter(None, (config.output, config.overlays)):
-        refuse_unwritable(path, folder=path == config.overlays and not path.suffix)
+    refuse_lost_work(config)
     source = open_source(config, observer.estimator.scene)
     refuse_lost_pictures(config, source)
     summary = EstimationSummary(source.name, remarks=[*source.remarks])
@@ -72,6 +71,27 @@ def estimate_all(config: EstimateConfig) -> EstimationSummary:
     return summary
 
 
+def refuse_lost_work(config: EstimateConfig) -> None:
+    """Raise DactylError if the outputs cannot be written."""
+    if config.output is not None:
+        refuse_unwritable(config.output)
+    if config.overlays is not None:
+        refuse_unwritable(config.overlays, folder=not is_sheet(config.overlays))
+
+
+def refuse_lost_content(output: Path | None) -> None:
+    """Raise DactylError if an existing file would be replaced that holds no poses."""
+    if output is not None and output.is_file():
+        with output.open("rb") as file:
+            if file.read(len(_BEGINS)) not in (b"", _BEGINS):
+                raise DactylError(f"output: {output} exists and holds no poses; choose another file")
+
+
+def is_sheet(overlays: Path) -> bool:
+    """Return whether overlays are drawn on one sheet, not into a folder."""
+    return overlays.suffix.lower() == ".png"
+
+
 def refuse_lost_pictures(config: EstimateConfig, source: Source) -> None:
     """Raise DactylError if an image, or a table or calibration of the recording, would be overwritten."""
     read = {os.path.realpath(path) for path in source.files}  # Path.resolve raises on link cycles
@@ -88,10 +108,7 @@ def refuse_lost_pictures(config: EstimateConfig, source: Source) -> None:
         and output.parent.samefile(folder)
     ):
         raise DactylError(f"output: {output} is part of the recording; choose another file")
-    if output is not None and output.is_file():
-        with output.open("rb") as file:
-            if file.read(len(_BEGINS)) not in (b"", _BEGINS):
-                raise DactylError(f"output: {output} exists and holds no poses; choose another file")
+    refuse_lost_content(output)
     if overlays is not None and any(str(Path(path).parent) == os.path.realpath(overlays) for path in read):
         raise DactylError(f"overlays: {overlays} holds pictures that are read; choose another folder")
 
@@ -138,7 +155,7 @@ class _Overlays:
 
     def __init__(self, config: EstimateConfig, observer: Observer, count: int) -> None:
         self.path, self.scene = config.overlays, observer.estimator.scene
-        self.one_sheet = self.path is not None and self.path.suffix.lower() == ".png"
+        self.one_sheet = self.path is not None and is_sheet(self.path)
         self.chosen = set(evenly_spaced(count, config.sheet))
         self.kept: list[Estimate] = []
         self.seen = 0

@@ -10,7 +10,7 @@ import numpy as np
 from msgspec.structs import replace
 from scipy.spatial.transform import Rotation
 
-from eval.laboratory.placement import displacements, require_near
+from eval.laboratory.placement import displacements, farness, require_near
 from eval.laboratory.poses import inverse
 from vision.errors import DactylError
 from vision.geometry.cameras import camera_centres
@@ -20,6 +20,8 @@ from vision.rigs.rig_readers import read_intrinsics, read_rig
 
 _PARALLEL = 0.98  # cosine between optical axes
 _SAME_M, _SAME_DEG = 0.05, 5.0  # between capture frame and world; if closer, only the cameras are displaced
+_MOST_NUMBERED = 6  # of more cameras there are too many orders to try
+_CLEARLY, _SAME_FARNESS = 3.0, 0.05  # an order must be so many times nearer than the next, or that much of what is far
 
 
 def read_calibration(path: Path, rig: Rig) -> Rig:
@@ -49,23 +51,21 @@ def read_calibration(path: Path, rig: Rig) -> Rig:
 
 
 def _assigned(path: Path, numbered: Rig, rig: Rig) -> Rig:
-    """Return numbered cameras as the rig's, in the only order that brings all of them near to the rig's."""
-    fitting, fault = [], ""
+    """Return numbered cameras as the rig's, in the order that brings them nearest to the rig's."""
+    rename = "rename the cameras in the file, in the order of its chain"
+    if len(rig) > _MOST_NUMBERED:
+        raise DactylError(f"{path}: more than {_MOST_NUMBERED} numbered cameras; {rename} ({', '.join(rig.names)})")
+    orders = []
     for order in itertools.permutations(numbered.cameras):
         named = Rig(cameras=tuple(replace(each, name=name) for each, name in zip(order, rig.names, strict=True)))
-        try:
-            find_capture_frame(path, named, rig)
-            fitting.append(([each.name for each in order], named))
-        except DactylError as error:
-            fault = fault or str(error)  # of the file's own order, which comes first
-    if not fitting:
-        raise DactylError(f"{fault} (cam0 taken for {rig.names[0]} and so on; no other order fits either)")
-    if len(fitting) > 1:
-        ways = " or ".join(f"{', '.join(names)}" for names, _ in fitting[:3])
-        raise DactylError(
-            f"{path}: {', '.join(rig.names)} can be {ways}; rename the cameras in the file, in the order of its chain"
-        )
-    return fitting[0][1]
+        placed = displacements(named.nominal.in_frame(inverse(_alignment(named, rig))), rig)
+        orders.append((max(map(farness, placed.values())), order, named))
+    orders.sort(key=lambda each: each[0])
+    (best, first, named), *others = orders
+    if others and others[0][0] < min(1.0, _CLEARLY * best + _SAME_FARNESS):
+        ways = " or ".join(", ".join(camera.name for camera in order) for order in (first, others[0][1]))
+        raise DactylError(f"{path}: {', '.join(rig.names)} can be {ways}; {rename}")
+    return named
 
 
 def read_lenses(paths: Mapping[str, Path], rig: Rig) -> Rig:
@@ -94,6 +94,13 @@ def find_capture_frame(path: Path, calibration: Rig, rig: Rig) -> FloatArray:
     Raises:
         DactylError: a camera remains far from the rig's.
     """
+    world_from_capture = _alignment(calibration, rig)
+    placed = displacements(calibration.nominal.in_frame(inverse(world_from_capture)), rig)
+    require_near(path, placed, "the network knows the object as its own cameras see it: put them where those are")
+    return world_from_capture
+
+
+def _alignment(calibration: Rig, rig: Rig) -> FloatArray:
     nominal, true = rig.nominal.extrinsics, calibration.nominal.extrinsics
     turn: Rotation
     axes, seen_along = nominal[:, 2, :3], true[:, 2, :3]
@@ -108,6 +115,4 @@ def find_capture_frame(path: Path, calibration: Rig, rig: Rig) -> FloatArray:
     middle = there.mean(axis=0)
     if off_deg < _SAME_DEG and np.linalg.norm(world_from_capture[:3] @ [*middle, 1.0] - middle) < _SAME_M:
         world_from_capture = np.eye(4)
-    placed = displacements(calibration.nominal.in_frame(inverse(world_from_capture)), rig)
-    require_near(path, placed, "the network knows the object as its own cameras see it: put them where those are")
     return world_from_capture

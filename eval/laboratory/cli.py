@@ -28,7 +28,7 @@ def main_calibrate(argv: Sequence[str]) -> None:
 
     examples:
       dactyl calibrate --config lab/calibrate.yaml --output lab/recording/calibration.json
-      dactyl calibrate --from lab/recording --checkpoint block --output lab/recording/calibration.json
+      dactyl calibrate --from lab/recording --checkpoint block --output lab/self-calibration.json
     """
     if any(map(_RECORDING.match, argv)):
         _calibrate_from([_RECORDING.sub("--recording", word) for word in argv])

@@ -79,7 +79,7 @@ def check_placement(
 
 def require_near(where: Path, found: Mapping[str, Displacement], mend: str) -> None:
     """Raise :class:`DactylError` about ``where`` if a camera is far from the trained one; ``mend`` is the remedy."""
-    name, worst = max(found.items(), key=lambda item: _farness(item[1]))  # the frame's alignment moves the others, too
+    name, worst = max(found.items(), key=lambda item: farness(item[1]))  # the frame's alignment moves the others, too
     if _is_far(worst):
         raise DactylError(
             f"{where}: camera '{name}' is {worst.mm:.0f} mm and {worst.axis_deg:.0f} degrees from the trained one, "
@@ -87,12 +87,13 @@ def require_near(where: Path, found: Mapping[str, Displacement], mend: str) -> N
         )
 
 
-def _farness(displacement: Displacement) -> float:
+def farness(displacement: Displacement) -> float:
+    """Return a displacement as a fraction of what is too far, by distance or direction."""
     return max(displacement.mm / (1000 * _FAR_M), displacement.axis_deg / _FAR_DEG)
 
 
 def _is_far(displacement: Displacement) -> bool:
-    return _farness(displacement) > 1
+    return farness(displacement) > 1
 
 
 def _changes(

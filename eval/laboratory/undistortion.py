@@ -13,7 +13,7 @@ from vision.geometry.cameras import OPENCV_OFFSET, Cameras, project
 from vision.geometry.rotations import FloatArray, rigid_transform
 from vision.rigs.rig import Camera
 
-_LEAST_SUPERSAMPLING = 3  # images are warped at several times their size and then averaged, to avoid aliasing
+_SUPERSAMPLING = 3  # images are warped at three times their size and then averaged, to avoid aliasing
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,13 @@ class View:
     Attributes:
         source: the camera that takes the images, in the world.
         result: K (3, 3) and T (4, 4) of the resulting images, in the world, and their size.
-        maps: maps of ``cv2.remap``, at a whole number of times the size.
+        reduced: width and height to which recorded images are reduced before: so far that warping skips no pixel.
+        maps: maps of ``cv2.remap`` from these, at ``_SUPERSAMPLING`` times the result's size.
     """
 
     source: Camera
     result: Cameras
+    reduced: tuple[int, int]
     maps: tuple[np.ndarray, np.ndarray]
 
     def holds(self, points: FloatArray) -> bool:
@@ -47,6 +49,8 @@ class View:
                 f"{where}: {width}x{height} pixels, the calibration is of "
                 f"{self.source.width}x{self.source.height}; calibrate at the recording's resolution"
             )
+        if self.reduced != (width, height):
+            picture = cv2.resize(picture, self.reduced, interpolation=cv2.INTER_AREA)
         large = cv2.remap(picture, *self.maps, cv2.INTER_LINEAR)
         size = self.result.width, self.result.height
         small: np.ndarray = cv2.resize(large, size, interpolation=cv2.INTER_AREA)
@@ -70,24 +74,29 @@ def make_view(source: Camera, nominal: Camera, warp: bool) -> View:
         matrix = np.diag([scale, scale, 1.0]) @ matrix
     extrinsics = rigid_transform(turn, [0, 0, 0]) @ source.extrinsics
     result = Cameras(matrix, extrinsics, nominal.width, nominal.height)
-    reduced = max(source.intrinsics[0, 0] / result.intrinsics[0, 0], source.intrinsics[1, 1] / result.intrinsics[1, 1])
-    times = max(_LEAST_SUPERSAMPLING, int(np.ceil(reduced)))  # every recorded pixel counts
-    return View(source, result, _source_pixels(source, turn, result, times))
+    finer = max(source.intrinsics[axis, axis] / result.intrinsics[axis, axis] for axis in (0, 1))
+    times = max(1, int(np.ceil(finer / _SUPERSAMPLING)))
+    reduced = max(1, source.width // times), max(1, source.height // times)
+    return View(source, result, reduced, _source_pixels(source, turn, result, reduced))
 
 
-def _source_pixels(source: Camera, turn: FloatArray, result: Cameras, times: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the recorded image's pixel, OpenCV's x and y (h, w), for each pixel of the supersampled result.
+def _source_pixels(
+    source: Camera, turn: FloatArray, result: Cameras, reduced: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the reduced image's pixel, OpenCV's x and y (h, w), for each pixel of the supersampled result.
 
     Args:
         source: the recording camera.
         turn: (3, 3) rotation from the recording camera's frame to the resulting one's.
-        result: the resulting camera.
-        times: number of the supersampled result's pixels along each of the resulting camera's.
+        result: the resulting camera; each side of the result has ``_SUPERSAMPLING`` times its pixels.
+        reduced: width and height of the recorded image once it is reduced.
     """
-    columns, rows = ((np.arange(side * times) + 0.5) / times for side in (result.width, result.height))
+    columns, rows = (
+        (np.arange(side * _SUPERSAMPLING) + 0.5) / _SUPERSAMPLING for side in (result.width, result.height)
+    )
     x, y = np.meshgrid(columns, rows)
     rays = np.stack([x, y, np.ones_like(x)], axis=-1) @ np.linalg.inv(result.intrinsics).T @ turn  # turn.T @ ray
-    pixels = source.distorted_pixels(rays) - OPENCV_OFFSET
+    pixels = source.distorted_pixels(rays) * np.divide(reduced, (source.width, source.height)) - OPENCV_OFFSET
     # Rays that the lens does not image, or not uniquely, are mapped outside of the image and become black.
     found = np.nan_to_num(pixels, nan=-1e4).astype(np.float32)
     return found[..., 0], found[..., 1]

@@ -75,14 +75,15 @@ class Row:
 PUBLISHED = ("paper", "successor")
 
 
-_NOTES = (
-    "Protocols: the cameras of every sample are displaced from the rig (Table 9). Nominal: only the rig is known. "
-    "Self-calibrated: the cameras are displaced once for each recording and found from its triplets. Calibrated: each "
-    "sample's true cameras are known.",
-    "Constant: the one pose of least mean error on the training labels; what can be had without looking. Missing: no "
-    "test set of that kind was given.",
-)
-
+_PROTOCOL_NOTES = {
+    "nominal": "Nominal: only the rig is known.",
+    "self-calibrated": (
+        "Self-calibrated: the cameras are displaced once for each recording and found from its triplets."
+    ),
+    "calibrated": "Calibrated: each sample's true cameras are known.",
+}
+_CONSTANT_NOTE = "Constant: the one pose of least mean error on the training labels; what can be had without looking."
+_MISSING_NOTE = "Missing: no test set of that kind was given."
 
 _PUBLISHED_NOTE = (
     "Paper: arXiv 1808.00177, Table 6. Successor: arXiv 1910.07113, the same block, a later network. Both know only "
@@ -91,13 +92,19 @@ _PUBLISHED_NOTE = (
 
 
 def table_notes(rows: Sequence[Row]) -> tuple[str, ...]:
-    """Return notes that explain the terms in a table of these rows."""
+    """Return notes that explain the terms that occur in a table of these rows."""
     errors = (
         "Errors as mean ± standard deviation over the n samples, the mean's 95 % confidence interval (bootstrap over "
         f"{intervals_over(rows)}, {FEWEST_CLUSTERS} or more), median and 90th percentile."
     )
-    published = (_PUBLISHED_NOTE,) if any(row.estimator in PUBLISHED for row in rows) else ()
-    return (" ".join([errors, *(metric.sentence for metric in table_metrics())]), *_NOTES, *published)
+    occurring = {row.protocol for row in rows}
+    protocols = [note for protocol, note in _PROTOCOL_NOTES.items() if protocol in occurring]
+    displaced = ["Protocols: the cameras of every sample are displaced from the rig (Table 9).", *protocols]
+    others = [_CONSTANT_NOTE] * any(row.constant for row in rows)
+    others += [_MISSING_NOTE] * any(row.estimator == "missing" for row in rows)
+    published = [_PUBLISHED_NOTE] * any(row.estimator in PUBLISHED for row in rows)
+    paragraphs = ([errors, *(metric.sentence for metric in table_metrics())], displaced * bool(protocols), others)
+    return (*(" ".join(each) for each in paragraphs if each), *published)
 
 
 def too_few(clusters: int | None) -> str:
@@ -169,7 +176,7 @@ def measured(errors: PoseErrors, clusters: np.ndarray) -> dict[str, Any]:
         for key, metric in known.items()
     }
     intervals = {
-        key: mean_interval(errors[key], clusters, np.random.default_rng(0), least=0.0)
+        key: mean_interval(errors[key], clusters, np.random.default_rng(0), least=min(0.0, errors[key].min()))
         for key, metric in known.items()
         if metric.in_table and metric.kind == "distribution"
     }

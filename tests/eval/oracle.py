@@ -39,7 +39,7 @@ class Oracle:
                 self.answers |= {image.tobytes(): sample for image in sample["images"]}
 
     def predict(
-        self, images: np.ndarray, cameras: Cameras, *, nominal: bool = False, **_: int
+        self, images: np.ndarray, cameras: Cameras, *, nominal: bool = False, batch_size: int = 64
     ) -> dict[str, np.ndarray]:
         self.calls += 1
         assert images.dtype == np.uint8

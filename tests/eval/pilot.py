@@ -73,7 +73,7 @@ class Eye:
         self.told: list[tuple[np.ndarray, np.ndarray, bool]] = []
 
     def predict(
-        self, images: np.ndarray, cameras: Cameras, *, nominal: bool = False, **_: int
+        self, images: np.ndarray, cameras: Cameras, *, nominal: bool = False, batch_size: int = 64
     ) -> dict[str, np.ndarray]:
         assert images.shape == (len(self.canvas.asked), 3, self.canvas.size, self.canvas.size, 3)
         intrinsics, extrinsics = cameras[:2]

@@ -213,18 +213,25 @@ def test_a_calibration_undistorts_turns_and_answers_in_its_own_frame(
 
 
 def test_numbered_cameras_that_can_be_exchanged_are_refused(tmp_path: Path) -> None:
-    """Of two that face each other, half a turn makes either the other."""
+    """Of two that face each other, half a turn makes either the other; of two side by side it does not."""
+    lens, camera, path = Lens("radial-tangential", (0.0, 0.0, 0.0, 0.001)), rig(200).cameras[0], tmp_path / "chain.yaml"
     turn = np.diag([-1.0, 1.0, -1.0])
-    places = [rigid_transform(rotation, [0, 0, 0.4]) for rotation in (np.eye(3), turn)]
-    lens, camera = Lens("radial-tangential", (0.0, 0.0, 0.0, 0.001)), rig(200).cameras[0]
-    pair = [
-        structs.replace(camera, name=name, extrinsics=place, distortion=lens)
-        for name, place in zip("ab", places, strict=True)
-    ]
-    path = tmp_path / "camchain.yaml"
-    path.write_text(camchain({each.name: each for each in pair}))
-    with pytest.raises(DactylError, match=r"a, b can be cam0, cam1 or cam1, cam0; rename the cameras in the file"):
-        read_calibration(path, Rig(cameras=tuple(pair)))
+    for places, refused in (
+        ([rigid_transform(rotation, [0, 0, 0.4]) for rotation in (np.eye(3), turn)], True),
+        ([rigid_transform(np.eye(3), [x, 0, 0.4]) for x in (0.0, 0.15)], False),
+    ):
+        pair = [
+            structs.replace(camera, name=name, extrinsics=place, distortion=lens)
+            for name, place in zip("ab", places, strict=True)
+        ]
+        path.write_text(camchain({each.name: each for each in reversed(pair)}))
+        if refused:
+            with pytest.raises(DactylError, match=r"a, b can be cam[01], cam[01] or .*; rename the cameras in the"):
+                read_calibration(path, Rig(cameras=tuple(pair)))
+            continue
+        a, b = read_calibration(path, Rig(cameras=tuple(pair))).cameras
+        np.testing.assert_allclose(b.extrinsics, np.eye(4), atol=1e-9)  # Kalibr's first camera
+        np.testing.assert_allclose(a.extrinsics[:3, 3], [-0.15, 0, 0], atol=1e-9)
 
 
 def camchain(cameras: dict[str, Camera]) -> str:

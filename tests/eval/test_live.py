@@ -117,7 +117,7 @@ def test_what_cannot_work_live_keeps_what_was_there(
     recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     poses, kept = tmp_path / "poses.jsonl", tmp_path / "kept"
-    poses.write_text("before")
+    poses.write_text(before := '{"key": "before"}')
     config = EstimateConfig(recording, live=True, port=None, output=poses, record=kept, self_calibrate=5)
 
     def refuse(*_: object) -> None:
@@ -129,7 +129,7 @@ def test_what_cannot_work_live_keeps_what_was_there(
     monkeypatch.setattr(PoseEstimator, "usual_spread", None)
     with pytest.raises(DactylError, match="tracking needs a geometric network"):
         live(config)
-    assert poses.read_text() == "before"
+    assert poses.read_text() == before
     assert not kept.exists()
 
 
@@ -239,12 +239,12 @@ def test_a_camera_that_stops_is_one_line(left: str, text: str, tmp_path: Path, m
     monkeypatch.setattr(streams.opencv(), "VideoCapture", FakeCamera)
     monkeypatch.setattr(streams, "_OPENING_S", 1.0)
     output = tmp_path / "poses.jsonl"
-    output.write_text("of before\n")
+    output.write_text(before := '{"key": "of before"}\n')
     cameras, kept = {"left": left, "top": "1", "right": "2"}, tmp_path / "kept"
     with pytest.raises(DactylError, match=text):
         live(EstimateConfig(cameras=cameras, live=True, port=None, stall_s=0.5, output=output, record=kept))
     if left == "7":
-        assert output.read_text() == "of before\n", "poses were lost without one that is new"
+        assert output.read_text() == before, "poses were lost without one that is new"
         assert not kept.exists(), "the next try would find a recording there already"
     else:
         (first, *_) = (json.loads(line) for line in output.read_text().splitlines())

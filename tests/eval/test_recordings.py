@@ -328,7 +328,7 @@ def test_faces_are_looked_up_all_over_pictures_that_are_no_squares(width: int, h
     target = scene("block").object
     matrix = np.array([[300.0, 0, width - 40], [0, 300.0, height - 40], [0, 0, 1]])
     camera = Camera("left", width, height, matrix, np.eye(4))
-    view = View(camera, Cameras(matrix, np.eye(4), width, height), (np.zeros((height, width)),) * 2)
+    view = View(camera, Cameras(matrix, np.eye(4), width, height), (width, height), (np.zeros((height, width)),) * 2)
     poses = np.stack([rigid_transform(np.eye(3), [x, y, 0.4]) for x, y in ((0, 0), (0.1, 0), (0, 0.1))])
     seen = face_colors._look_up(np.full((3, height, width, 3), 100, np.uint8), view, poses, target)
     assert len(seen.faces)
@@ -540,3 +540,15 @@ def test_every_recorded_pixel_counts() -> None:
     noise = np.random.default_rng(0).integers(88, 168, (large.height, large.width, 3)).astype(np.uint8)
     reduced = make_view(large, nominal, True)(noise, Path("noise"))
     assert reduced.std() < 1.5 * noise.std() / 10
+
+
+def test_a_black_face_says_nothing_and_hides_nothing() -> None:
+    """It has no chromaticity; it used to make the cost NaN, and every comparison with that is false."""
+    faces = scene("block").object.faces
+    black = structs.replace(faces[0], color=(0.0, 0.0, 0.0))
+    target = structs.replace(scene("block").object, faces=(black, *faces[1:]))
+    colors = np.array([face.color for face in faces])
+    seen = face_colors._Sighting(np.arange(1, 6), colors[1:] / colors[1:].sum(axis=1, keepdims=True), 0)
+    assert seen.cost(target) == pytest.approx(0)
+    exchanged = face_colors._Sighting(np.roll(seen.faces, 1), seen.colors, 0)
+    assert exchanged.cost(target) > 0.1

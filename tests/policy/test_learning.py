@@ -27,6 +27,7 @@ from datagen.policy.her import Learner, Learning, act, known, tensors
 from datagen.policy.her_config import HerConfig
 from datagen.policy.journal import Tally
 from datagen.policy.layout import SHADOW
+from datagen.policy.learner import compiles
 from datagen.policy.memory import Memory
 from datagen.policy.network import Actor, Normaliser, load_policy, save_policy
 from datagen.policy.player import Orders, Player
@@ -217,15 +218,30 @@ def test_compiled_networks_learn_as_others_do(monkeypatch: pytest.MonkeyPatch) -
         torch.testing.assert_close(learners[1].actor.state_dict()[name], part)
 
 
-def test_without_a_compiler_networks_are_not_compiled(
+def test_where_torch_cannot_compile_a_training_goes_on(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    assert not HerConfig(tmp_path, compile=True).compiles("cpu")
-    assert "no-such-compiler: no such C++ compiler" in capsys.readouterr().err
-    assert HerConfig(tmp_path, compile=True).compiles("cuda")
-    assert not HerConfig(tmp_path).compiles("cpu")
+    """Without a C++ compiler or Python's headers, torch says so only when the first compiled function is called."""
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("InvalidCxxCompiler: No working C++ compiler found")
+
+    monkeypatch.setattr(torch, "compile", lambda _: refuse)
+    training = Training(replace(TINY, output=tmp_path, compile=True), scene("block"))
+    assert training.learner._critic_loss == training.learner._evaluate_critics
+    assert "compile: left out, since torch cannot compile here (InvalidCxxCompiler" in capsys.readouterr().err
+    monkeypatch.setattr(torch, "compile", lambda each: each)
+    assert compiles("cpu")
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"), [({"warmup": 0}, "warmup: must be"), ({"anchor": 0.5}, "anchor: holds")]
+)
+def test_what_is_of_no_use_without_given_weights_is_refused(changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        replace(TINY, **changes)
+    replace(TINY, **changes, init="shadow-block")
 
 
 def test_an_anchor_holds_the_given_actor() -> None:

@@ -84,6 +84,11 @@ def test_a_validation_on_what_is_learnt_is_noticed(tiny: Path, tmp_path: Path) -
     assert TripletDataModule(DataConfig(str(tiny), val=str(tiny)), seed=0).validates_on_training
     for config in (DataConfig(str(tiny), val=str(other)), DataConfig(str(tiny), val_fraction=0.4)):
         assert not TripletDataModule(config, seed=0).validates_on_training
+    for ours, theirs, same in (("a", "a", True), ("a", "b", False), ("a", None, False), (None, None, False)):
+        data = TripletDataModule(DataConfig(str(tiny), val=str(other)), seed=0)
+        for source, states in ((data.source, ours), (data.val_source, theirs)):
+            source.manifest.config.update({} if states is None else {"states": states})
+        assert data.validates_on_training == same, "a recording has no states, and other pictures of a state its pose"
 
 
 def test_statistics_are_those_of_the_training_part(tiny: Path) -> None:

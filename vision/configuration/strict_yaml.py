@@ -37,8 +37,13 @@ class _Collection:
 
 def load(text: str) -> Any:
     """Return the value that ``text`` describes; raise a YAMLError that says what is wrong with it."""
-    # The parser keeps its own stack, so that no depth of nesting exhausts Python's.
-    _refuse_traps(yaml.parse(text, Loader=_READER))
+    try:
+        # The parser keeps its own stack, so that no depth of nesting exhausts Python's.
+        _refuse_traps(yaml.parse(text, Loader=_READER))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
+        raise StrictYamlError(f"{where}{error.problem or error.context}") from None
     return _load(text)
 
 

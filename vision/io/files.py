@@ -87,6 +87,8 @@ def atomic_write(path: Location, write: bytes | Callable[[IO[bytes]], None]) -> 
 
 def refuse_unwritable(path: Path, folder: bool = False) -> None:
     """Raise DactylError if a file, or a ``folder``, cannot be written at ``path``: before hours of work for it."""
+    if path.exists() and not (path.is_dir() or path.is_file()):
+        return  # a pipe or device, for those who write into it
     if path.exists() and path.is_dir() != folder:
         raise DactylError(f"{path}: cannot write: {'a file' if folder else 'a folder'}; choose another name")
     place = path if folder else path.parent

@@ -23,7 +23,7 @@ from vision.geometry.rotations import FloatArray, is_rotation
 from vision.io.decode import Record, convert, decode
 from vision.io.files import MAX_TABLE_BYTES, atomic_write, read_file
 from vision.io.json_values import canonical_json
-from vision.rigs.rig import FOCAL_LENGTHS, SIDES, Camera, Rig
+from vision.rigs.rig import SIDES, Camera, Rig
 
 FORMAT = "dactyl-calibration-1"
 MAX_POSITION_M = 20.0
@@ -138,13 +138,6 @@ def _check_matrix(matrix: FloatArray, width: int, height: int, where: str) -> No
         raise DactylError(f"{where}: expected the rows fx 0 cx, 0 fy cy and 0 0 1, got {matrix.tolist()}")
     if matrix[0, 1] != 0:
         raise DactylError(f"{where}: skew {matrix[0, 1]:g} is not supported; calibrate with a skew of 0")
-    low, high = (factor * min(width, height) for factor in FOCAL_LENGTHS)
-    for focal in (matrix[0, 0], matrix[1, 1]):
-        if not low <= focal <= high:
-            raise DactylError(
-                f"{where}: focal length {focal:g}, expected {low:g} to {high:g} pixels for {width}x{height}; "
-                "is it in millimetres, or in widths of the picture?"
-            )
     if not (0 < matrix[0, 2] < width and 0 < matrix[1, 2] < height):
         raise DactylError(
             f"{where}: principal point {matrix[0, 2]:g}, {matrix[1, 2]:g} lies outside of {width}x{height} pixels; "
