@@ -304,6 +304,8 @@ def test_any_number_of_workers_gives_the_same_bytes(renderer: str, states: Path,
     with tarfile.open(two.folder / "shard-000001.tar") as tar:
         members = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
     assert not list(faults(CheckConfig(two.folder, rerender=1)))
+    with pytest.raises(DactylError, match=r"was begun with another configuration \(seed"):
+        render_one(dataclasses.replace(config, seed=config.seed + 1), 3)
     alone = render_one(dataclasses.replace(config, output=tmp_path / "alone"), 3)
     files = {path.name: path.read_bytes() for path in alone.iterdir()}
     assert len(files) == 8

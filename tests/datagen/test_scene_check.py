@@ -315,3 +315,16 @@ def test_a_flat_piece_is_one_line() -> None:
     flat = replace(scene("block").object, pieces=(Piece(kind="hull", vertices=corners),))
     with pytest.raises(DactylError, match="object block: a convex piece is flat"):
         compile_scene(changed(object=flat))
+
+
+def test_a_calibration_of_another_size_is_warned_of() -> None:
+    block = scene("block")
+    first, *others = block.rig.cameras
+    matrix = first.intrinsics + np.array([[0, 0, 0.15 * first.width], [0, 0, 0], [0, 0, 0]])
+    off = replace(block.rig, cameras=(replace(first, intrinsics=matrix), *others))
+    said = [each for each in warnings(changed(rig=off)) if "principal point" in each]
+    assert said == [
+        f"camera {first.name}: its principal point is 15 % of a side from the image's middle; is {first.width} x "
+        f"{first.height} the size for which it was calibrated?"
+    ]
+    assert not any("principal point" in each for each in warnings(block))

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from eval.laboratory.network_views import _middle
 from eval.laboratory.pictures import list_pictures, read_picture
+from tests.scenes import rig
 from vision.errors import DactylError
 
 RAMP = np.linspace(0, 1, 64).reshape(8, 8)
@@ -105,3 +107,12 @@ def test_folders_say_what_is_no_picture(tmp_path: Path) -> None:
     for folder in (tmp_path / "nowhere", tmp_path / "a.jpg"):
         with pytest.raises(DactylError, match="expected a folder of pictures"):
             list_pictures(folder)
+
+
+def test_small_pictures_are_enlarged_smoothly() -> None:
+    """The mean over an area, which reduces them well, only repeats their pixels where they are smaller."""
+    camera = rig(200).cameras[0]
+    ramp = np.tile(4 * np.arange(50, dtype=np.uint8)[None, :, None], (50, 1, 3))
+    row = _middle(camera, ramp)[100, :, 0].astype(int)
+    assert row.shape == (200,)
+    assert np.diff(row).max() <= 2  # 4 where each pixel is repeated four times

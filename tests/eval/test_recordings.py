@@ -465,7 +465,7 @@ def test_bad_recordings_are_refused_by_name(recording: Path, tmp_path: Path) -> 
         ({"matrix": [[900, 0, 320], [0, 900, 240], [0, 0, 2]]}, "matrix: expected the rows"),
         ({"matrix": [[900, 0, 320], [0, 900, 240], [0.1, 0, 1]]}, "matrix: expected the rows"),
         ({"matrix": [[900, 3.5, 320], [0, 900, 240], [0, 0, 1]]}, "matrix: skew 3.5 is not supported"),
-        ({"matrix": [[8, 0, 320], [0, 8, 240], [0, 0, 1]]}, "focal length 8, expected 48 to 48000 pixels"),
+        ({"matrix": [[8, 0, 320], [0, 8, 240], [0, 0, 1]]}, "focal length 8, expected 48 to 64000 pixels"),
         ({"matrix": [[900, 0, 320], [0, 900, 240]]}, "camera 'left': key 'matrix'"),
         ({"transform": np.diag([1, 1, -1, 1]).tolist()}, "transform: its first three rows and columns are no rotation"),
         (

@@ -24,7 +24,8 @@ _LONGEST_NAME = 60  # of a camera; with a sample's key it must fit into the name
 SIDES = (16, 20_000)
 """Smallest and largest side of a camera's images, pixels."""
 FOCAL_LENGTHS = (0.1, 100.0)
-"""Smallest and largest focal length, as a fraction of the image's shorter side: from 157 degrees to half a degree."""
+"""Smallest focal length, as a fraction of the image's shorter side, and largest, of its longer one: from 157 degrees to
+half a degree."""
 
 
 def check_camera_names(names: Collection[str]) -> None:
@@ -74,7 +75,7 @@ class Camera(Plain, frozen=True):
         K, T = self.intrinsics, self.extrinsics
         if K[0, 0] <= 0 or K[1, 1] <= 0 or K[0, 1] or K[1, 0] or (K[2] != (0, 0, 1)).any():
             raise ValueError(f"{here}: intrinsics: expected [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] with positive fx, fy")
-        low, high = (factor * min(self.width, self.height) for factor in FOCAL_LENGTHS)
+        low, high = FOCAL_LENGTHS[0] * min(self.width, self.height), FOCAL_LENGTHS[1] * max(self.width, self.height)
         for focal in (K[0, 0], K[1, 1]):
             if not low <= focal <= high:
                 raise ValueError(
