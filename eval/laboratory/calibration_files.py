@@ -32,7 +32,7 @@ def read_calibration(path: Path, rig: Rig) -> Rig:
 
     Raises:
         DactylError: the file is damaged or of another kind, or lacks a camera of the rig; or numbered cameras can be
-            the rig's in several ways, or in none.
+            the rig's in several ways, or are too many to try.
     """
     found = read_rig(path)
     if found is None:
