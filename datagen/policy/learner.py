@@ -41,7 +41,7 @@ def compiles(device: str) -> bool:
     try:
         torch.compile(torch.add)(torch.zeros(8, device=device), 1.0)
     except Exception as error:  # of compilers and drivers, of any kind
-        reason = format_error(error)[:200]
+        reason = format_error(error)[:100]
         Console(stderr=True).print(f"compile: left out, since torch cannot compile here ({reason}); learning is slower")
         return False
     return True
