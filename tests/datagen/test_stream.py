@@ -13,6 +13,7 @@ import pytest
 
 from datagen.workers.pool import PLACE, TaskFailedError
 from datagen.workers.stream import OrderedStream
+from tests.datagen.test_pool import Sleep
 from vision.machine.progress import Advance
 
 
@@ -84,20 +85,9 @@ def test_closing_at_once_is_quick(tmp_path: Path) -> None:
     assert threading.active_count() == before
 
 
-@dataclass(frozen=True)
-class Silent:
-    """Begins, and is not heard of again: a worker that imports, resets its worlds or hangs."""
-
-    folder: Path
-
-    def __call__(self, number: int, advance: Advance) -> int:
-        (self.folder / str(os.getpid())).touch()
-        time.sleep(60)
-        return number
-
-
 def test_closing_kills_workers_that_say_nothing(tmp_path: Path) -> None:
-    stream = OrderedStream(Silent(tmp_path), range(2), 2, lambda result: result)
+    """Those that import, reset their worlds or hang."""
+    stream = OrderedStream(Sleep(tmp_path), range(2), 2, lambda result: result)
     while len(list(tmp_path.iterdir())) < 2:
         time.sleep(0.05)
     began = time.monotonic()
