@@ -52,7 +52,7 @@ def evaluate(config: EvaluateConfig) -> list[Row]:
     from vision.network_files import weights_file  # imports torch
 
     checkpoint = weights_file(str(config.checkpoint))
-    estimator, digest = load_estimator(checkpoint, config.device, config.windows)
+    estimator, digest = load_estimator(checkpoint, config.device, config.windows, config.precision)
     for dataset in (*test_sets.values(), *([training_set] if training_set else [])):
         refuse_mismatch(estimator, dataset)
     for dataset in test_sets.values():
@@ -153,6 +153,7 @@ class _Run:
             head=self.estimator.head,
             uses_cameras=self.estimator.uses_cameras,
             windows=self.estimator.windows,
+            precision=self.estimator.precision,
             scene=self.estimator.scene.to_json(),
         )
 

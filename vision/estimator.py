@@ -23,9 +23,11 @@ from torch import Tensor
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import canonical_quaternion, quaternion_from_matrix
+from vision.machine.hardware import NumberFormat, Precision, reduces_precision
 from vision.network_files import read_model, shipped_weights, weights_file
 from vision.networks.folding import fold_norms
 from vision.networks.pose_model import PoseModel
+from vision.networks.reduced_precision import towers_in_bfloat16
 from vision.solvers.given import PointObservations
 from vision.solvers.self_calibration import RigSolution
 
@@ -86,13 +88,22 @@ class PoseEstimator:
         finds_cameras: whether it can find the true poses of nominal cameras.
         any_number_of_cameras: whether it takes images of any number of any cameras.
         nominal_fault: why it cannot predict with nominal cameras only; None if it can.
+        precision: number format of its towers.
     """
 
-    def __init__(self, model: PoseModel, device: str | torch.device = "cpu", windows: int | None = None) -> None:
-        """Take a model, which this estimator sets up for its device and ``windows`` (:meth:`from_checkpoint`)."""
+    def __init__(
+        self,
+        model: PoseModel,
+        device: str | torch.device = "cpu",
+        windows: int | None = None,
+        precision: Precision = "float32",
+    ) -> None:
+        """Take a model, which this estimator sets up for the other arguments (:meth:`from_checkpoint`)."""
         if windows is not None:
             model.use_windows(windows)
         self.device = torch.device(device)
+        reduced = reduces_precision(precision, str(self.device)) and towers_in_bfloat16(model)
+        self.precision: NumberFormat = "bfloat16" if reduced else "float32"
         self.model = model.to(self.device).to(memory_format=torch.channels_last).eval()
         self.scene = model.scene
         self.object, self.rig = model.scene.object, model.scene.rig
@@ -105,7 +116,11 @@ class PoseEstimator:
 
     @classmethod
     def from_checkpoint(
-        cls, path: str | Path, device: str | torch.device = "cpu", windows: int | None = None
+        cls,
+        path: str | Path,
+        device: str | torch.device = "cpu",
+        windows: int | None = None,
+        precision: Precision = "float32",
     ) -> PoseEstimator:
         """Read a training checkpoint or exported weights.
 
@@ -115,6 +130,8 @@ class PoseEstimator:
             windows: number of windows around the object, rolled against each other, in which the network sees each
                 image; the keypoints that it finds are averaged (test-time augmentation). Its time grows with it. None
                 takes the network's own (``model.window.count``).
+            precision: number format of its towers. The default gives the same poses on every machine; "auto" takes
+                bfloat16 where that is faster, with the same errors to two digits (``docs/accuracy.md``).
 
         Raises:
             DactylError: the file is missing, damaged, of another schema version or architecture, or no checkpoint; or
@@ -122,23 +139,34 @@ class PoseEstimator:
         """
         model = read_model(Path(path))
         fold_norms(model)
-        return cls(model, device, windows)
+        return cls(model, device, windows, precision)
 
     @classmethod
     def from_pretrained(
-        cls, name: str = "block", device: str | torch.device = "cpu", windows: int | None = None
+        cls,
+        name: str = "block",
+        device: str | torch.device = "cpu",
+        windows: int | None = None,
+        precision: Precision = "float32",
     ) -> PoseEstimator:
         """Load a network that ships with this package; ``vision/weights/<name>.md`` states what it can and cannot do.
+        Arguments are those of :meth:`from_checkpoint`.
 
         Raises:
             DactylError: none is shipped by that name.
         """
-        return cls.from_checkpoint(shipped_weights(name), device, windows)
+        return cls.from_checkpoint(shipped_weights(name), device, windows, precision)
 
     @classmethod
-    def load(cls, name: str, device: str | torch.device = "cpu", windows: int | None = None) -> PoseEstimator:
+    def load(
+        cls,
+        name: str,
+        device: str | torch.device = "cpu",
+        windows: int | None = None,
+        precision: Precision = "float32",
+    ) -> PoseEstimator:
         """Call :meth:`from_pretrained` for the name of shipped weights, else :meth:`from_checkpoint`."""
-        return cls.from_checkpoint(weights_file(name), device, windows)
+        return cls.from_checkpoint(weights_file(name), device, windows, precision)
 
     def predict(
         self,
@@ -198,6 +226,14 @@ class PoseEstimator:
     def windows(self) -> int:
         """Number of windows in which it sees the object in each image."""
         return self.model.window_count
+
+    def use_windows(self, count: int) -> None:
+        """Change the number of windows (:meth:`from_checkpoint`).
+
+        Raises:
+            DactylError: the network has no windows, or the number is out of range.
+        """
+        self.model.use_windows(count)
 
     @property
     def usual_spread(self) -> float | None:

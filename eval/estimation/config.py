@@ -7,6 +7,7 @@ from pathlib import Path
 
 from eval.laboratory.pictures import LONGEST_STEP_S, check_bits, refuse_shared
 from vision.configuration.bounds import at_least_one, at_most_seconds, known_device, positive
+from vision.machine.hardware import Precision
 from vision.tracking import TrackingConfig
 
 _NO_SHEETS = (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".pdf", ".svg", ".html", ".txt", ".csv")
@@ -50,7 +51,9 @@ class EstimateConfig:
         device: device on which the network runs: cpu, cuda or cuda:N; auto is a GPU if there is one.
         windows: number of windows around the object, rolled against each other, in which the network sees each image;
             what it finds is averaged (test-time augmentation): errors become smaller, and its time grows with it. Null
-            takes the network's own number, model.window.count.
+            takes the network's own number, model.window.count; with live, one if so many take too long here.
+        precision: number format of the network: bfloat16, twice as fast or more where the machine has instructions for
+            it; auto, bfloat16 there and float32 elsewhere; or float32, the same poses on every machine.
     """
 
     pictures: Path | None = None
@@ -76,6 +79,7 @@ class EstimateConfig:
     batch_size: int = 16
     device: str = "auto"
     windows: int | None = None
+    precision: Precision = "auto"
 
     def __post_init__(self) -> None:
         if (self.pictures is None) == (not self.cameras):

@@ -100,7 +100,8 @@ class Observer:
     """
 
     def __init__(self, config: EstimateConfig) -> None:
-        self.estimator = PoseEstimator.load(str(config.checkpoint), torch_device(config.device), config.windows)
+        device = torch_device(config.device)
+        self.estimator = PoseEstimator.load(str(config.checkpoint), device, config.windows, config.precision)
         rig = self.estimator.rig
         self.nominal = config.calibration is None
         self.views: NetworkViews

@@ -28,6 +28,9 @@ from eval.estimation.streams import Arrival, CameraStream, RecordedStream, silen
 from vision.errors import DactylError
 from vision.tracking import TrackedPose
 
+_STEP_S = 0.08  # of a policy, from one action to the next
+_PACE_S = 0.75 * _STEP_S  # for one estimate; the rest is for reading and drawing images
+_TRIALS = 4  # of which the fastest counts: the first warms up, and others may be disturbed
 _RATE_OVER = 30  # latest triplets, over which the shown rate is measured
 
 
@@ -105,6 +108,8 @@ def run_live(config: EstimateConfig, say: Callable[[str], None]) -> LiveSummary:
     cameras = None if config.self_calibrate is None else OwnCameras(observer, config.self_calibrate)
     if config.output is None and sys.stdout.isatty():
         say("poses go to the terminal; send them to a pipe or to --output")
+    if config.windows is None and (reduced := _keep_pace(observer)):
+        say(reduced)
     summary, target = LiveSummary(), observer.estimator.object
     with contextlib.ExitStack() as stack:
         recorder = None if config.record is None else ShotRecorder(config.record, observer.estimator.rig.names)
@@ -141,6 +146,27 @@ def run_live(config: EstimateConfig, say: Callable[[str], None]) -> LiveSummary:
             say("interrupted")
         summary.missed = missed()
     return summary
+
+
+def _keep_pace(observer: Observer) -> str | None:
+    """Let the network see one window of each image if it has several and those take too long on this machine; return a
+    line for the user if so."""
+    estimator, cameras = observer.estimator, observer.views.cameras
+    if (count := estimator.windows) == 1:
+        return None
+    images = np.zeros((1, len(estimator.rig), estimator.rig.height, estimator.rig.width, 3), np.uint8)
+    times = []
+    for _ in range(_TRIALS):
+        begun = time.monotonic()
+        estimator.predict(images, cameras, nominal=observer.nominal)
+        times.append(time.monotonic() - begun)
+    if min(times) <= _PACE_S:
+        return None
+    estimator.use_windows(1)
+    return (
+        f"{count} windows of each picture take {1000 * min(times):.0f} ms here, too long for {1 / _STEP_S:g} estimates "
+        f"a second; the network sees one (--windows {count} keeps them, with smaller errors)"
+    )
 
 
 def _tracked(

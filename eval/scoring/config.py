@@ -9,6 +9,7 @@ from pathlib import Path
 from eval.scoring.conditions import PROTOCOLS, ProtocolName
 from vision.configuration.bounds import at_least_one, known_device, not_negative
 from vision.io.store import Location
+from vision.machine.hardware import Precision
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class EvaluateConfig:
         windows: number of windows around the object, rolled against each other, in which the network sees each image;
             what it finds is averaged (test-time augmentation): errors become smaller, and its time grows with it. Null
             takes the network's own number, model.window.count.
+        precision: number format of the network: bfloat16, twice as fast or more where the machine has instructions for
+            it; auto, bfloat16 there and float32 elsewhere; or float32, the same errors on every machine.
         camera_subsets: also remove each camera in turn (calibrated; only if the estimator uses cameras).
         miscalibration_samples: number of samples, evenly spaced, on which the estimator is also given cameras that are
             wrong by set amounts (calibrated; as above); 0 for none.
@@ -44,6 +47,7 @@ class EvaluateConfig:
     batch_size: int = 32
     device: str = "auto"
     windows: int | None = None
+    precision: Precision = "float32"
     camera_subsets: bool = False
     miscalibration_samples: int = 0
     calibrations: dict[str, Path] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vision.geometry.cameras import Cameras
 from vision.io.files import require_unchanged, sha256
-from vision.machine.hardware import torch_device
+from vision.machine.hardware import NumberFormat, Precision, torch_device
 from vision.scene.scene import Scene
 
 if TYPE_CHECKING:  # slow: mistakes in the command line are reported before torch is imported
@@ -41,6 +41,8 @@ class Estimator(Protocol):
     def nominal_fault(self) -> str | None: ...
     @property
     def windows(self) -> int: ...
+    @property
+    def precision(self) -> NumberFormat: ...
 
     def predict(
         self,
@@ -59,8 +61,10 @@ class Estimator(Protocol):
         """Find the cameras of a recording from what was observed in it; called only if ``finds_cameras``."""
 
 
-def load_estimator(checkpoint: Path, device: str, windows: int | None = None) -> tuple[Estimator, str]:
-    """Load the checkpoint's network onto a device, auto for a GPU if there is one; ``windows`` as in
+def load_estimator(
+    checkpoint: Path, device: str, windows: int | None = None, precision: Precision = "float32"
+) -> tuple[Estimator, str]:
+    """Load the checkpoint's network onto a device, auto for a GPU if there is one; the other arguments as in
     :meth:`vision.estimator.PoseEstimator.from_checkpoint`.
 
     Returns:
@@ -72,6 +76,6 @@ def load_estimator(checkpoint: Path, device: str, windows: int | None = None) ->
     from vision.estimator import PoseEstimator  # imports torch
 
     digest = sha256(checkpoint) if checkpoint.is_file() else ""
-    estimator = PoseEstimator.from_checkpoint(checkpoint, torch_device(device), windows)
+    estimator = PoseEstimator.from_checkpoint(checkpoint, torch_device(device), windows, precision)
     require_unchanged(checkpoint, digest, sha256(checkpoint))
     return estimator, digest

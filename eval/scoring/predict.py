@@ -37,7 +37,7 @@ class Predictions:
     Attributes:
         columns: ``PREDICTIONS`` of the schema, (N, ...) each, in the order of the test set.
         origin: what made them: checkpoint_sha256, dataset_fingerprint, protocol, head, windows, scene, renderer,
-            versions.
+            versions; precision if it is not float32.
     """
 
     columns: dict[str, np.ndarray]
@@ -79,6 +79,8 @@ class PredictionJob:
             "renderer": renderer_of(self.dataset),
             "versions": package_versions(("dactyl-vision", "torch", "numpy")),
         }
+        if self.estimator.precision != "float32":  # which earlier files do not name
+            origin["precision"] = self.estimator.precision
         if self.calibration is not None and self.condition.camera_knowledge == "self-calibrated":
             origin["calibration_sha256"] = sha256(self.calibration)
         return origin

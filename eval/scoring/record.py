@@ -97,8 +97,11 @@ class Evaluation:
 
     @property
     def how(self) -> str:
-        """The network's head, and in how many windows it saw each image if there were several."""
-        return self.head + several_windows(self.record.checkpoint.windows)
+        """The network's head, in how many windows it saw each image if there were several, and its number format if it
+        is not float32."""
+        checkpoint = self.record.checkpoint
+        reduced = "" if checkpoint.precision == "float32" else f", {checkpoint.precision}"
+        return checkpoint.head + several_windows(checkpoint.windows) + reduced
 
     @property
     def uses_cameras(self) -> bool:

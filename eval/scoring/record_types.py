@@ -9,6 +9,7 @@ from msgspec import field
 
 from eval.scoring.conditions import Condition
 from vision.io.decode import Count, Name, Record, Sha256, Text
+from vision.machine.hardware import NumberFormat
 
 SetName = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-z_-]{1,100}\Z")]
 """Name of a test set; part of file names."""
@@ -38,6 +39,7 @@ class CheckpointRecord(CheckpointFile, frozen=True):
     uses_cameras: bool
     scene: dict[str, Any]
     windows: Annotated[int, msgspec.Meta(ge=1)] = 1
+    precision: NumberFormat = "float32"
 
 
 class ConstantRecord(Record, frozen=True):

@@ -31,6 +31,7 @@ class Oracle:
         self.head, self.uses_cameras = head, uses_cameras
         self.any_number_of_cameras, self.nominal_fault = head == "geometric", None
         self.angle_deg, self.distance_mm, self.windows = angle_deg, distance_mm, 1
+        self.precision = "float32"
         self.calls = 0
         self.answers = {}
         for dataset in datasets:

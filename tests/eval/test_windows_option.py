@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -11,11 +13,14 @@ import torch
 from msgspec import to_builtins
 
 from dactyl.cli import main
+from eval.estimation import live
+from eval.estimation.estimates import Observer
 from eval.report.card import main_package_model
 from eval.scoring.record import RECORD, load_evaluation
 from eval.scoring.record_types import EvaluationRecord
 from tests.scenes import scene
 from tests.synthetic import make_dataset
+from vision.estimator import PoseEstimator
 from vision.io.decode import convert
 from vision.network_files import checkpoint_record
 from vision.networks.backbones import BackboneConfig
@@ -137,3 +142,35 @@ def test_estimates_of_pictures_take_it(data: Path, tmp_path: Path, capsys: pytes
         assert main(["estimate", "--pictures", str(data), "--checkpoint", str(network), *given]) == 0
         lines.append([json.loads(line) for line in capsys.readouterr().out.splitlines()])
     assert lines[0][0]["position"] != lines[1][0]["position"]
+
+
+def test_an_evaluation_in_bfloat16_says_so_and_is_not_taken_for_one_in_float32(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network, output = checkpoint(tmp_path / "best.ckpt"), tmp_path / "out"
+    exact = evaluated(network, data, output)
+    capsys.readouterr()
+    reduced = evaluated(network, data, output, "--precision", "bfloat16")
+    assert "made again (changed: precision)" in capsys.readouterr().err
+    assert load_evaluation("ours", output).how == "geometric, bfloat16"
+    assert "| geometric, bfloat16 |" in (output / "table.md").read_text()
+    assert np.abs(reduced - exact).max() > 0
+    np.testing.assert_array_equal(evaluated(network, data, output, "--precision", "float32"), exact)
+
+
+@pytest.mark.parametrize(("pace_s", "kept"), [(0.0, 1), (1000.0, 3)])
+def test_live_estimates_keep_their_pace(pace_s: float, kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "_PACE_S", pace_s)
+    window = WindowConfig(size=32, locator_size=32, locator_width=8, count=3)
+    config = ModelConfig("geometric", BackboneConfig("pyramid", width=8), window=window)
+    model = build_model(config, scene("block", SIZE))
+        ModelConfig("geometric", BackboneConfig("pyramid", width=8), window=window), scene("block", SIZE)
+    )
+    views = SimpleNamespace(cameras=model.scene.rig.nominal)
+    observer = cast(Observer, SimpleNamespace(estimator=PoseEstimator(model), nominal=True, views=views))
+    said = live._keep_pace(observer)
+    assert observer.estimator.windows == kept
+    assert (said is None) == (kept == 3)
+    if said is not None:
+        assert said.startswith("3 windows of each picture take ")
+        assert live._keep_pace(observer) is None  # of one there is nothing to take away

@@ -14,8 +14,13 @@ import platform
 import resource
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from vision.errors import DactylError
+
+NumberFormat = Literal["float32", "bfloat16"]
+Precision = Literal["auto", "float32", "bfloat16"]
+"""Number format in which a trained network is asked to compute; auto is bfloat16 where that is faster."""
 
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 _ISAS_WITHOUT = {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"}
@@ -40,6 +45,11 @@ def fast_bfloat16(device: str = "cpu") -> bool:
     if capability in ("default", "avx2") or isa.upper() in _ISAS_WITHOUT:
         return False
     return bool(_BFLOAT16_FLAGS & processor_flags())
+
+
+def reduces_precision(precision: Precision, device: str) -> bool:
+    """Return whether a network computes in bfloat16 on a device (torch's name)."""
+    return precision == "bfloat16" or (precision == "auto" and fast_bfloat16(device))
 
 
 @functools.cache

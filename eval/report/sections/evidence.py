@@ -63,7 +63,8 @@ def origin_section(evaluations: Sequence[Evaluation]) -> Section:
         versions = ", ".join(f"{name} {version}" for name, version in software.versions.items() if version)
         commit = (software.commit or "unknown")[:12] + ("+" if (software.commit or "").endswith("+") else "")
         trained = ((record.checkpoint.training or {}).get("trainer") or {}).get("precision") or "32-true"
-        machine = f"{software.machine}; network on {record.device} in float32, trained in {trained}"
+        computed = f"network on {record.device} in {record.checkpoint.precision}, trained in {trained}"
+        machine = f"{software.machine}; {computed}"
         sha = record.checkpoint.sha256[:16]
         checkpoints.append([evaluation.name, evaluation.how, sha, commit, versions, machine])
         sets = [("training", record.training_set), *record.test_sets.items()]
