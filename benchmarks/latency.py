@@ -1,6 +1,7 @@
 """Milliseconds from one triplet's pixels to its pose, under both protocols, and the solver's part of it.
 
-The goal is 25 ms on two cores, the reference's policy budget. Weights are random, which does not change the network's
+The network's part is measured in float32 and, where the machine computes fast in it, in bfloat16 (``--precision auto``
+of ``dactyl estimate``). The goal is 25 ms on two cores, the reference's policy budget. Weights are random, which does not change the network's
 time. The solver's number of steps depends on its input, so it gets pixels as a trained network finds them (all points
 of a block and of the hand, through cameras displaced as in Table 9, one pixel off). Process time is printed beside wall
 time; on a busy machine it is the more reliable one.
@@ -13,7 +14,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -23,11 +24,13 @@ from benchmarks.machine import describe
 from benchmarks.train import CONFIGS, SIZE, made_up_batch, sized_scene
 from train.cli import parse
 from vision.geometry.cameras import Cameras, project_torch
+from vision.machine.hardware import fast_bfloat16
 from vision.networks.folding import fold_norms
 from vision.networks.geometric import GeometricModel
 from vision.networks.geometric_output import GeometricOutput
 from vision.networks.heads import PointOutput
 from vision.networks.model import build_model
+from vision.networks.reduced_precision import towers_in_bfloat16
 from vision.solvers.landmarks import locate_landmarks
 
 
@@ -40,7 +43,7 @@ def main() -> None:
     print(
         f"{describe()}\n{arguments.threads} threads, one triplet of {SIZE} x {SIZE}, median of {arguments.runs} runs\n"
     )
-    print(f"{'network':12}{'':22}{'wall ms':>10}{'process ms':>12}")
+    print(f"{'network':18}{'':22}{'wall ms':>10}{'process ms':>12}")
     for name in ("demo", "shipped"):
         config, _ = parse(["--config", str(CONFIGS / f"{name}.yaml"), "--data.train", "-", "--output", "-"])
         model = build_model(config.model, sized_scene()).to(memory_format=torch.channels_last)
@@ -50,16 +53,26 @@ def main() -> None:
         model.set_position_statistics(torch.tensor([1.02, 0.87, 0.145]), torch.full((3,), 0.02))
         with torch.inference_mode():
             seen = as_trained(model, images)
-            parts: dict[str, Callable[[], object]] = {
-                "network": partial(in_windows, model, images, 1),
-                "network, 3 windows": partial(in_windows, model, images, 3),
-                "network, 5 windows": partial(in_windows, model, images, 5),
+            network = {
+                "network" + (f", {count} windows" if count > 1 else ""): partial(in_windows, model, images, count)
+                for count in (1, 3, 5)
+            }
+            show(name, network, arguments.runs)
+            solver = {
                 "solver, calibrated": partial(model.pose, seen, cameras),
                 "solver, nominal": partial(model.pose, seen, cameras, nominal=True),
             }
-            for part, work in parts.items():
-                wall, process = measured(work, arguments.runs)
-                print(f"{name:12}{part:22}{wall:10.1f}{process:12.1f}", flush=True)
+            show(name, solver, arguments.runs)
+            if fast_bfloat16():
+                towers_in_bfloat16(model)
+                show(f"{name}, bfloat16", network, arguments.runs)
+
+
+def show(name: str, parts: Mapping[str, Callable[[], object]], runs: int) -> None:
+    """Print a line for each part of an estimate."""
+    for part, work in parts.items():
+        wall, process = measured(work, runs)
+        print(f"{name:18}{part:22}{wall:10.1f}{process:12.1f}", flush=True)
 
 
 def in_windows(model: GeometricModel, images: torch.Tensor, count: int) -> None:

@@ -164,8 +164,6 @@ def test_live_estimates_keep_their_pace(pace_s: float, kept: int, monkeypatch: p
     window = WindowConfig(size=32, locator_size=32, locator_width=8, count=3)
     config = ModelConfig("geometric", BackboneConfig("pyramid", width=8), window=window)
     model = build_model(config, scene("block", SIZE))
-        ModelConfig("geometric", BackboneConfig("pyramid", width=8), window=window), scene("block", SIZE)
-    )
     views = SimpleNamespace(cameras=model.scene.rig.nominal)
     observer = cast(Observer, SimpleNamespace(estimator=PoseEstimator(model), nominal=True, views=views))
     said = live._keep_pace(observer)
