@@ -1,10 +1,10 @@
 """Milliseconds from one triplet's pixels to its pose, under both protocols, and the solver's part of it.
 
 The network's part is measured in float32 and, where the machine computes fast in it, in bfloat16 (``--precision auto``
-of ``dactyl estimate``). The goal is 25 ms on two cores, the reference's policy budget. Weights are random, which does not change the network's
-time. The solver's number of steps depends on its input, so it gets pixels as a trained network finds them (all points
-of a block and of the hand, through cameras displaced as in Table 9, one pixel off). Process time is printed beside wall
-time; on a busy machine it is the more reliable one.
+of ``dactyl estimate``). The goal is 25 ms on two cores, the reference's policy budget. Weights are random, which does
+not change the network's time. The solver's number of steps depends on its input, so it gets pixels as a trained network
+finds them (all points of a block and of the hand, through cameras displaced as in Table 9, one pixel off). Process time
+is printed beside wall time; on a busy machine it is the more reliable one.
 
     python -m benchmarks.latency > benchmarks/results/latency.txt
 """

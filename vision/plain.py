@@ -8,8 +8,10 @@ making a file again, while scenes are written and corrected by hand.
 from __future__ import annotations
 
 import base64
+import difflib
 import functools
 import math
+import re
 import zlib
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
@@ -110,7 +112,22 @@ def from_plain(value: Any, kind: type[T], where: str) -> T:
         _refuse_odd_numbers(value)
         return msgspec.convert(value, kind, dec_hook=_decode)
     except (msgspec.ValidationError, ValueError, TypeError) as error:
-        raise DactylError(f"{where}: {decoding_reason(error)}") from None
+        raise DactylError(f"{where}: {decoding_reason(error)}{_suggested(error, kind)}") from None
+
+
+def _suggested(error: Exception, kind: Any) -> str:
+    """Return what an unknown key was probably meant to be, to stand after the message; nothing for other errors."""
+    unknown = re.search("unknown field `(.+?)`", str(error))
+    near = difflib.get_close_matches(unknown[1], sorted(_keys(kind)), n=1) if unknown else []
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def _keys(kind: Any) -> set[str]:
+    """Return the keys of a type and of all types in it."""
+    if isinstance(kind, type) and issubclass(kind, Plain):
+        hints = get_type_hints(kind)
+        return {*kind.__struct_fields__}.union(*map(_keys, hints.values()))
+    return set[str]().union(*map(_keys, get_args(kind)))
 
 
 def check_name(name: str, what: str) -> None:

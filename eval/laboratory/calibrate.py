@@ -15,7 +15,7 @@ from eval.laboratory.references import OpenCVIntrinsics, Placement, References, 
 from vision.errors import DactylError
 from vision.geometry.cameras import from_opencv
 from vision.geometry.distortion import Lens
-from vision.rigs.calibration import CalibrationErrors, check_calibration_name, save_calibration
+from vision.rigs.calibration import CalibrationErrors, check_calibration_name, refuse_lost_calibration, save_calibration
 from vision.rigs.rig import Camera, Rig, check_camera_names
 
 _MIN_PICTURES = 5  # images that show the board, for intrinsics
@@ -81,8 +81,9 @@ def calibrate(config: CalibrateConfig) -> dict[str, CalibrationResult]:
     Raises:
         DactylError: too few images show the board, they are too similar to determine the focal length, the reprojection
             error is too large, a reference image does not show the board, the references disagree, or a camera is
-            implausibly far away.
+            implausibly far away; or the file cannot be written or would replace another kind of file.
     """
+    refuse_lost_calibration(config.output)
     results = {name: _calibrate_camera(name, folder, config) for name, folder in config.pictures.items()}
     rig = Rig(cameras=tuple(result.camera for result in results.values()))
     save_calibration(config.output, rig, {name: result.errors for name, result in results.items()})

@@ -17,7 +17,7 @@ from eval.scoring.found_cameras import refuse_several_rigs
 from vision.configuration.bounds import at_least_one, at_most_seconds, positive
 from vision.errors import DactylError
 from vision.machine.progress import progress
-from vision.rigs.calibration import check_calibration_name, save_calibration
+from vision.rigs.calibration import check_calibration_name, refuse_lost_calibration, save_calibration
 from vision.rigs.rig import Rig
 from vision.scene.scene import Scene, require_same
 from vision.statistics.spacing import evenly_spaced
@@ -95,8 +95,10 @@ def calibrate_from(config: SelfCalibrateConfig) -> FoundRig:
     """Find the cameras and write the file.
 
     Raises:
-        DactylError: the recording cannot be read, leaves a camera undetermined, or is of cameras that moved.
+        DactylError: the recording cannot be read, leaves a camera undetermined, or is of cameras that moved; or the
+            file cannot be written or would replace another kind of file.
     """
+    refuse_lost_calibration(config.output)
     from vision.estimator import PoseEstimator
 
     estimator = PoseEstimator.load(str(config.checkpoint), windows=config.windows)

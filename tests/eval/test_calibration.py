@@ -17,6 +17,7 @@ from scipy.spatial.transform import Rotation
 from dactyl.cli import main
 from eval.laboratory.board import Board
 from eval.laboratory.calibrate import CalibrateConfig, calibrate
+from eval.laboratory.self_calibration import SelfCalibrateConfig, calibrate_from
 from tests.eval.lab import add_noise, cameras, distort, opencvs
 from vision.errors import DactylError
 from vision.geometry.cameras import to_opencv
@@ -237,3 +238,21 @@ def test_a_camera_is_named_so_that_others_can_read_its_calibration(tmp_path: Pat
         CalibrateConfig(
             {"top": tmp_path, "Top": tmp_path / "2"}, tmp_path / "c.json", {"a.png": [0, 0, 0, 1, 0, 0, 0]}, BOARD
         )
+
+
+def test_a_file_of_another_kind_is_not_written_over(tmp_path: Path) -> None:
+    """Before anything is searched for boards, or seen by a network."""
+    output = tmp_path / "notes.json"
+    output.write_text(before := '{"lab": "notes"}')
+    reference = {"a.png": [0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]}
+    refused = pytest.raises(DactylError, match=r"notes\.json exists and holds no calibration of dactyl")
+    with refused:
+        calibrate(CalibrateConfig({"top": tmp_path}, output, reference, BOARD))
+    with refused:
+        calibrate_from(SelfCalibrateConfig(tmp_path, output))
+    assert output.read_text() == before
+    with pytest.raises(DactylError, match=r"cannot write: .*notes\.json is not a folder"):
+        calibrate_from(SelfCalibrateConfig(tmp_path, output / "c.json"))
+    output.write_text('{"cameras": {}, "format": "dactyl-calibration-1"}')
+    with pytest.raises(DactylError, match="no PNG or JPEG pictures"):
+        calibrate(CalibrateConfig({"top": tmp_path}, output, reference, BOARD))

@@ -262,3 +262,20 @@ def test_what_is_no_number_of_metres_is_refused_in_an_array(value: object, tmp_p
 
 class _Placed(Plain, frozen=True):
     extrinsics: np.ndarray
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "meant"),
+    [
+        ("hand: null", "hand: null\nobjekt: block", "object"),
+        ("mass:", "masse:", "mass"),
+        ("faces:", "face:", "faces"),
+        ("fovy_deg:", "fov_deg:", "fovy_deg"),
+        ("light_centre:", "light_center:", "light_centre"),
+    ],
+)
+def test_a_misspelt_key_is_named_with_the_one_that_was_meant(
+    right: str, wrong: str, meant: str, tmp_path: Path
+) -> None:
+    key = wrong.splitlines()[-1].partition(":")[0]
+    assert f"unknown key '{key}'; did you mean '{meant}'?" in refused(tmp_path, SCENE.replace(right, wrong))
