@@ -52,7 +52,7 @@ class EstimateConfig:
         windows: number of windows around the object, rolled against each other, in which the network sees each image;
             what it finds is averaged (test-time augmentation): errors become smaller, and its time grows with it. Null
             takes the network's own number, model.window.count; with live, one if so many take too long here.
-        precision: number format of the network: bfloat16, twice as fast or more where the machine has instructions for
+        precision: number format of the network: bfloat16, up to twice as fast where the machine has instructions for
             it; auto, bfloat16 there and float32 elsewhere; or float32, the same poses on every machine.
     """
 

@@ -32,7 +32,7 @@ class EvaluateConfig:
         windows: number of windows around the object, rolled against each other, in which the network sees each image;
             what it finds is averaged (test-time augmentation): errors become smaller, and its time grows with it. Null
             takes the network's own number, model.window.count.
-        precision: number format of the network: bfloat16, twice as fast or more where the machine has instructions for
+        precision: number format of the network: bfloat16, up to twice as fast where the machine has instructions for
             it; auto, bfloat16 there and float32 elsewhere; or float32, the same errors on every machine.
         camera_subsets: also remove each camera in turn (calibrated; only if the estimator uses cameras).
         miscalibration_samples: number of samples, evenly spaced, on which the estimator is also given cameras that are

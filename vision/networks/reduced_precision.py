@@ -1,7 +1,7 @@
 """Towers in bfloat16: a trained network answers in a fraction of the time where the machine computes fast in it.
 
-Only the towers are, which take almost all of the time and were trained so. Windows, heads and solvers stay in float32
-and float64: bfloat16 would round positions to half a pixel.
+Only the towers compute in it: they take almost all of the time, and learn in it on such machines. Windows, heads and
+solvers stay in float32 and float64, because bfloat16 would round positions to half a pixel.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Bfloat16Tower(Tower):
 
 
 def towers_in_bfloat16(model: nn.Module) -> bool:
-    """Let a network's towers compute in bfloat16, in place, and return whether it has any (of another package it may
+    """Let a network's towers compute in bfloat16, in place, and return whether it has any (that of another package may
     have none of ours). It must not be trained or saved afterwards."""
     found = False
     for parent in list(model.modules()):
