@@ -45,7 +45,7 @@ def test_three_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     nominal = dataset.rig.nominal
-    estimator = PoseEstimator.from_checkpoint(tmp_path / "a.ckpt")
+    estimator = PoseEstimator.from_checkpoint(tmp_path / "a.ckpt", precision="auto")
     expected = estimator.predict(images[None], nominal, nominal=True)
     assert found.keys() == {"position", "quaternion", "confidence", "unusual"}
     for key in ("position", "quaternion", "confidence"):
