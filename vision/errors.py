@@ -79,10 +79,15 @@ def format_error(error: BaseException, keys: Iterable[str] = ()) -> str:
     unknown = unknown or re.search(r"()unrecognized arguments: --([\w.]+)", text)
     if unknown:
         key = f"{unknown[1]}.{unknown[2]}" if unknown[1] else unknown[2]
-        near = difflib.get_close_matches(key, list(keys), n=1)
         text = f"{text[: unknown.start()]}unknown key '{key}'"
-        text += f"; did you mean '{near[0]}'?" if near else "; --help lists the keys"
+        text += suggestion(key, keys) or "; --help lists the keys"
     return text if len(text) <= _MAX_CONFIG_MESSAGE else f"{text[:_MAX_CONFIG_MESSAGE]} ..."
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Return the known word that was probably meant, to stand after a message; nothing if none is near."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean '{near[0]}'?" if near else ""
 
 
 def memory_fault(error: BaseException | None) -> str | None:

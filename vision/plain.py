@@ -8,7 +8,6 @@ making a file again, while scenes are written and corrected by hand.
 from __future__ import annotations
 
 import base64
-import difflib
 import functools
 import math
 import re
@@ -19,7 +18,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 import msgspec
 import numpy as np
 
-from vision.errors import DactylError, decoding_reason, printable
+from vision.errors import DactylError, decoding_reason, printable, suggestion
 
 _READABLE = 96  # numbers up to which an array is a list
 _MOST_BYTES = 1 << 28  # in one array: a mesh of ten million vertices
@@ -118,8 +117,7 @@ def from_plain(value: Any, kind: type[T], where: str) -> T:
 def _suggested(error: Exception, kind: Any) -> str:
     """Return what an unknown key was probably meant to be, to stand after the message; nothing for other errors."""
     unknown = re.search("unknown field `(.+?)`", str(error))
-    near = difflib.get_close_matches(unknown[1], sorted(_keys(kind)), n=1) if unknown else []
-    return f"; did you mean '{near[0]}'?" if near else ""
+    return suggestion(unknown[1], sorted(_keys(kind))) if unknown else ""
 
 
 def _keys(kind: Any) -> set[str]:

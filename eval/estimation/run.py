@@ -18,7 +18,7 @@ from eval.estimation.overlays import save_overlay, save_sheet
 from eval.estimation.own_cameras import find_own_cameras
 from eval.estimation.sources import Source, open_source
 from vision.errors import DactylError
-from vision.io.files import atomic_write, refuse_unwritable
+from vision.io.files import atomic_write, refuse_other_content, refuse_unwritable
 from vision.machine.progress import progress
 from vision.statistics.spacing import evenly_spaced
 
@@ -81,10 +81,8 @@ def refuse_lost_work(config: EstimateConfig) -> None:
 
 def refuse_lost_content(output: Path | None) -> None:
     """Raise DactylError if an existing file would be replaced that holds no poses."""
-    if output is not None and output.is_file():
-        with output.open("rb") as file:
-            if file.read(len(_BEGINS)) not in (b"", _BEGINS):
-                raise DactylError(f"output: {output} exists and holds no poses; choose another file")
+    if output is not None:
+        refuse_other_content(output, _BEGINS, "poses", within=len(_BEGINS))
 
 
 def is_sheet(overlays: Path) -> bool:

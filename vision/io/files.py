@@ -98,6 +98,13 @@ def refuse_unwritable(path: Path, folder: bool = False) -> None:
         raise DactylError(f"{path}: cannot write: {place} is not a folder that can be written to; choose another")
 
 
+def refuse_other_content(path: Path, mark: bytes, what: str, within: int) -> None:
+    """Raise DactylError if writing an output would replace a file of another kind than ``what``: one without ``mark``
+    in its first ``within`` bytes. An empty file may be replaced."""
+    if path.is_file() and path.stat().st_size and mark not in read_start(path, within):
+        raise DactylError(f"output: {path} exists and holds no {what}; choose another file")
+
+
 def _operating_system(error: BaseException | None) -> OSError | None:
     """Return the operating system's error behind another: on a full disk, torch raises a RuntimeError about it."""
     while error is not None and not isinstance(error, OSError):

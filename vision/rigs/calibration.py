@@ -21,7 +21,7 @@ from vision.geometry.cameras import from_opencv, to_opencv
 from vision.geometry.distortion import Lens, LensModel
 from vision.geometry.rotations import FloatArray, is_rotation
 from vision.io.decode import Record, convert, decode
-from vision.io.files import MAX_TABLE_BYTES, atomic_write, read_file, read_start, refuse_unwritable
+from vision.io.files import MAX_TABLE_BYTES, atomic_write, read_file, refuse_other_content, refuse_unwritable
 from vision.io.json_values import canonical_json
 from vision.rigs.rig import SIDES, Camera, Rig
 
@@ -80,8 +80,7 @@ def check_calibration_name(path: Path) -> None:
 def refuse_lost_calibration(path: Path) -> None:
     """Raise :class:`DactylError` if a calibration cannot be written there, or would replace a file of another kind."""
     refuse_unwritable(path)
-    if path.is_file() and path.stat().st_size and FORMAT.encode() not in read_start(path, MAX_TABLE_BYTES):
-        raise DactylError(f"output: {path} exists and holds no calibration of dactyl; choose another file")
+    refuse_other_content(path, FORMAT.encode(), "calibration of dactyl", MAX_TABLE_BYTES)
 
 
 def save_calibration(path: Path, cameras: Rig, errors: Mapping[str, CalibrationErrors] | None = None) -> None:
