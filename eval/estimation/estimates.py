@@ -12,8 +12,7 @@ import torch
 from eval.estimation.config import EstimateConfig
 from eval.estimation.sources import Shot
 from eval.estimation.unusual import contrast, reasons, recognised
-from eval.laboratory.calibration_files import find_capture_frame, read_calibration, read_lenses
-from eval.laboratory.network_views import CalibratedViews, CentralViews, NetworkViews
+from eval.laboratory.network_views import network_views
 from vision.errors import DactylError
 from vision.estimator import PoseEstimates, PoseEstimator
 from vision.geometry.cameras import Cameras
@@ -104,16 +103,8 @@ class Observer:
         self.estimator = PoseEstimator.load(str(config.checkpoint), device, config.windows, config.precision)
         rig = self.estimator.rig
         self.nominal = config.calibration is None
-        self.views: NetworkViews
-        if config.calibration is not None:
-            calibration = read_calibration(config.calibration, rig)
-            frame = find_capture_frame(config.calibration, calibration, rig)
-            self.views = CalibratedViews(rig, calibration, frame)
-        elif config.lenses:
-            self.views = CalibratedViews(rig, read_lenses(config.lenses, rig))
-        else:
-            rectified = config.rectified or (config.pictures is not None and has_manifest(config.pictures))
-            self.views = CentralViews(rig.without_lenses() if rectified else rig)
+        rectified = config.rectified or (config.pictures is not None and has_manifest(config.pictures))
+        self.views = network_views(rig, config.calibration, config.lenses, rectified)
         if self.nominal and (fault := self.estimator.nominal_fault) is not None:
             raise DactylError(f"calibration: {fault}")
         self.frame: PoseFrame = "world" if self.views.frame_known else "capture"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from msgspec.structs import replace
 
+from eval.laboratory.calibration_files import find_capture_frame, read_calibration, read_lenses
 from eval.laboratory.opencv import opencv
 from eval.laboratory.placement import in_world
 from eval.laboratory.poses import inverse
@@ -156,6 +157,26 @@ class CentralViews(NetworkViews):
             return replace(camera, width=width, height=height, intrinsics=matrix)
         except ValueError as error:
             raise DactylError(f"pictures of {error}") from None
+
+
+def network_views(rig: Rig, calibration: Path | None, lenses: Mapping[str, Path], rectified: bool) -> NetworkViews:
+    """Return the views that a user's options describe.
+
+    Args:
+        rig: rig of the network.
+        calibration: file with the laboratory's cameras; None if they are near the network's.
+        lenses: without a calibration, each camera's lens by its name, a file of OpenCV or ROS; else those of ``rig``.
+        rectified: whether the images are undistorted already.
+
+    Raises:
+        DactylError: a file is missing, damaged or of another kind.
+    """
+    if calibration is not None:
+        cameras = read_calibration(calibration, rig)
+        return CalibratedViews(rig, cameras, find_capture_frame(calibration, cameras, rig))
+    if lenses:
+        return CalibratedViews(rig, read_lenses(lenses, rig))
+    return CentralViews(rig.without_lenses() if rectified else rig)
 
 
 def _middle(camera: Camera, picture: np.ndarray) -> np.ndarray:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from eval.laboratory.calibration_files import find_capture_frame, read_calibration
 from eval.laboratory.frame_refinement import self_calibrate_with_frame
-from eval.laboratory.network_views import CalibratedViews, CentralViews, NetworkViews
+from eval.laboratory.network_views import network_views
 from eval.laboratory.pictures import LONGEST_STEP_S, check_bits, read_picture
 from eval.laboratory.triplets import picture_streams, recorded_triplets, sample_pictures
 from eval.scoring.found_cameras import refuse_several_rigs
@@ -38,11 +37,13 @@ class SelfCalibrateConfig:
         calibration: an earlier calibration of the recording's cameras, calibration.json or Kalibr's camchain, whose
             lenses and directions are the starting point, and in whose frame the cameras are written; null if the
             cameras are near the network's.
+        lenses: instead of an earlier calibration, each camera's lens without a pose, from OpenCV or ROS (camera_info),
+            by its name: images are undistorted, and the search starts at the network's cameras.
         triplets: largest number of triplets to use, evenly spaced.
         tolerance_s: largest time between the images of a triplet of a recording.
-        distortion: also find each lens's radial distortion (without an earlier calibration).
-        rectified: whether the images are undistorted already, as those of a dataset are. Without an earlier
-            calibration, others are undistorted with the lenses in the network's scene, if it has any.
+        distortion: also find each lens's radial distortion (without an earlier calibration or lenses).
+        rectified: whether the images are undistorted already, as those of a dataset are. Without an earlier calibration
+            or lenses, others are undistorted with the lenses in the network's scene, if it has any.
         picture_bits: number of significant bits in 16-bit PNG images; null to tell them from the values.
         windows: number of windows around the object, rolled against each other, in which the network sees each image;
             what it finds is averaged (test-time augmentation): errors become smaller, and its time grows with it. Null
@@ -53,6 +54,7 @@ class SelfCalibrateConfig:
     output: Path
     checkpoint: Path = Path("block")
     calibration: Path | None = None
+    lenses: dict[str, Path] = field(default_factory=dict)
     triplets: int = 300
     tolerance_s: float = 0.01
     distortion: bool = False
@@ -66,10 +68,11 @@ class SelfCalibrateConfig:
         at_least_one(self, "triplets", "windows")
         positive(self, "tolerance_s")
         at_most_seconds(self, LONGEST_STEP_S, "tolerance_s")
-        if self.distortion and self.calibration is not None:
-            raise ValueError("distortion: the earlier calibration has it already; leave one of them out")
-        if self.rectified and self.calibration is not None:
-            raise ValueError("rectified: the earlier calibration tells the lenses; leave one of them out")
+        if self.calibration is not None and self.lenses:
+            raise ValueError("calibration and lenses: expected one of them; a calibration has the lenses, too")
+        if self.calibration is not None or self.lenses:
+            for key in (key for key in ("distortion", "rectified") if getattr(self, key)):
+                raise ValueError(f"{key}: a calibration or lenses tell the distortion; leave one of them out")
 
 
 @dataclass(frozen=True)
@@ -102,15 +105,10 @@ def calibrate_from(config: SelfCalibrateConfig) -> FoundRig:
     from vision.estimator import PoseEstimator
 
     estimator = PoseEstimator.load(str(config.checkpoint), windows=config.windows)
-    if config.calibration is None:
-        rectified = config.rectified or has_manifest(config.recording)
-        if config.distortion and not rectified and any(camera.distortion for camera in estimator.rig.cameras):
-            raise DactylError("distortion: the network's scene has the lenses already; leave it out")
-        views: NetworkViews = CentralViews(estimator.rig.without_lenses() if rectified else estimator.rig)
-    else:
-        before = read_calibration(config.calibration, estimator.rig)
-        frame = find_capture_frame(config.calibration, before, estimator.rig)
-        views = CalibratedViews(estimator.rig, before, frame)
+    rectified = config.rectified or has_manifest(config.recording)
+    if config.distortion and not rectified and any(camera.distortion for camera in estimator.rig.cameras):
+        raise DactylError("distortion: the network's scene has the lenses already; leave it out")
+    views = network_views(estimator.rig, config.calibration, config.lenses, rectified)
     sizes: list[list[tuple[int, int]]] = []
 
     def triplets() -> Iterator[np.ndarray]:

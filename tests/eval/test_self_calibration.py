@@ -19,7 +19,7 @@ from eval.evaluate import evaluate
 from eval.laboratory.calibration_files import find_capture_frame
 from eval.laboratory.cli import main_calibrate
 from eval.laboratory.frame_refinement import self_calibrate_with_frame
-from eval.laboratory.network_views import CalibratedViews, CentralViews
+from eval.laboratory.network_views import CalibratedViews, CentralViews, network_views
 from eval.laboratory.self_calibration import SelfCalibrateConfig, recorded
 from eval.scoring.comparison import compare
 from eval.scoring.config import EvaluateConfig
@@ -360,6 +360,49 @@ def test_a_rig_with_lenses_undistorts_and_its_calibration_keeps_them() -> None:
         assert all(camera.distortion is not None and camera.distortion.is_pinhole for camera in other.cameras)
         np.testing.assert_allclose(other.nominal.intrinsics, found.nominal.intrinsics)
         np.testing.assert_allclose(other.nominal.extrinsics, found.nominal.extrinsics)
+
+
+def _lens_files(folder: Path, coefficients: tuple[float, ...]) -> dict[str, Path]:
+    """Files of OpenCV with the intrinsics of ``RIG`` and a lens, which say nothing of where the cameras are."""
+    files = {}
+    for camera in RIG.cameras:
+        matrix = camera.intrinsics.copy()
+        matrix[:2, 2] -= 0.5  # OpenCV's pixel centres are at whole numbers
+        text = f"image_width: {SIZE}\nimage_height: {SIZE}\ndistortion_model: plumb_bob\ncamera_matrix:\n  rows: 3\n"
+        text += f"  cols: 3\n  data: {matrix.ravel().tolist()}\ndistortion_coefficients:\n  rows: 1\n  cols: 4\n"
+        files[camera.name] = folder / f"{camera.name}.yaml"
+        files[camera.name].write_text(text + f"  data: {list(coefficients)}\n")
+    return files
+
+
+def test_lenses_that_are_known_are_kept(
+    single: TripletDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a driver's camera_info has them: only where the cameras are remains to be found."""
+    bent = (-0.2, 0.05, 0.001, -0.002)
+    views = network_views(RIG, None, _lens_files(tmp_path, bent), rectified=False)
+    for camera in views.calibrated(views.cameras, [(SIZE, SIZE)] * 3, np.zeros(3)).cameras:
+        assert camera.distortion is not None
+        assert tuple(camera.distortion.coefficients) == bent
+
+    class AlmostSeer(Seer):
+        """Given images that were resampled: softer edges, but no shift (2.0 for half a pixel)."""
+
+        def observe(self, triplets: Iterable[np.ndarray], batch_size: int) -> Observations:
+            exact = [single[number]["images"] for number in range(GROUP)]
+            for triplet, same in zip(triplets, exact, strict=True):
+                assert np.abs(triplet.astype(int) - same).mean() < 1.2
+            return super().observe(exact, batch_size)
+
+    monkeypatch.setattr(PoseEstimator, "load", lambda name, **_: AlmostSeer([single]))
+    files = _lens_files(tmp_path, (0.0, 0.0, 0.0, 0.0))
+    arguments = [part for name, path in files.items() for part in (f"--lenses.{name}", str(path))]
+    arguments += ["--from", str(single.folder), "--output", str(tmp_path / "calibration.json")]
+    main_calibrate(arguments)
+    found = load_calibration(tmp_path / "calibration.json")[0].chosen(RIG.names)
+    assert directions_off(found.nominal, 0) < 0.3
+    with pytest.raises(ValueError, match="distortion: a calibration or lenses tell the distortion"):
+        SelfCalibrateConfig(tmp_path, tmp_path / "calibration.json", lenses=files, distortion=True)
 
 
 CAPTURE = np.array([[0.0, -0.8, 0.6, 0.4], [1.0, 0.0, 0.0, -1.2], [0.0, 0.6, 0.8, 0.3], [0.0, 0.0, 0.0, 1.0]])
