@@ -56,6 +56,14 @@ def real(states: Path, output: Path) -> list[str]:
     return ["render", "--states", str(states), "--output", str(output), *REAL]
 
 
+@pytest.fixture(scope="module")
+def rendered(states: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Content of :func:`real`, uninterrupted."""
+    folder = tmp_path_factory.mktemp("rendered")
+    assert finish(real(states, folder / "set"), folder / "log") == 0, (folder / "log").read_text()
+    return content(folder / "set")
+
+
 def painted(states: Path, output: Path) -> list[str]:
     return ["render", "--states", str(states), "--output", str(output), *RENDER]
 
@@ -71,11 +79,12 @@ def wait_for(seconds: float, done: object) -> None:
         time.sleep(0.01)
 
 
-def test_a_signal_stops_generation_within_five_seconds(states: Path, tmp_path: Path, trials: Trials) -> None:
+def test_a_signal_stops_generation_within_five_seconds(
+    states: Path, rendered: dict[str, bytes], tmp_path: Path, trials: Trials
+) -> None:
     """At any moment after the first shard; then the same command finishes with the bytes of an uninterrupted run."""
     rng = np.random.default_rng(90)
-    whole, broken, log = tmp_path / "whole", tmp_path / "broken", tmp_path / "log"
-    assert finish(real(states, whole), log) == 0, log.read_text()
+    broken, log = tmp_path / "broken", tmp_path / "log"
     for trial in trials(2, 200):
         sent = list(SAID)[trial % 2]
         process = start(real(states, broken), log)
@@ -92,17 +101,18 @@ def test_a_signal_stops_generation_within_five_seconds(states: Path, tmp_path: P
         wait_until_alone(process.pid or 0, 5 - (time.monotonic() - at))
         if shards(broken) > 8:
             assert finish(real(states, broken), log) == 0, log.read_text()
-            assert content(broken) == content(whole)
+            assert content(broken) == rendered
             shutil.rmtree(broken)
     assert finish(real(states, broken), log) == 0, log.read_text()
-    assert content(broken) == content(whole)
+    assert content(broken) == rendered
 
 
-def test_generation_survives_kills_of_parent_or_worker(states: Path, tmp_path: Path, trials: Trials) -> None:
+def test_generation_survives_kills_of_parent_or_worker(
+    states: Path, rendered: dict[str, bytes], tmp_path: Path, trials: Trials
+) -> None:
     """Real workers. A killed one's shard is made again; a killed parent leaves nobody, and a rerun gives the same."""
     rng = np.random.default_rng(91)
-    whole, broken, log = tmp_path / "whole", tmp_path / "broken", tmp_path / "log"
-    assert finish(real(states, whole), log) == 0, log.read_text()
+    broken, log = tmp_path / "broken", tmp_path / "log"
     for trial in trials(1, 200):
         process = start(real(states, broken), log)
         leader = process.pid or 0
@@ -122,10 +132,10 @@ def test_generation_survives_kills_of_parent_or_worker(states: Path, tmp_path: P
             wait_until_alone(leader)
         if shards(broken) > 8:
             assert finish(real(states, broken), log) == 0, log.read_text()
-            assert content(broken) == content(whole), trial
+            assert content(broken) == rendered, trial
             shutil.rmtree(broken)
     assert finish(real(states, broken), log) == 0, log.read_text()
-    assert content(broken) == content(whole)
+    assert content(broken) == rendered
 
 
 @pytest.mark.parametrize("name", ["states", "render"])
