@@ -111,10 +111,10 @@ class ImageAugment:
         config = self.config
         return self._near(centre, side, size, config.window_shift, config.window_zoom, config.window_roll_deg)
 
-    def scenes(self, shape: tuple[int, int], side: float, size: int) -> Tensor:
-        """Return windows (*shape, 2, 3) near the whole of images of ``side`` pixels."""
-        config, centre = self.config, torch.full((*shape, 2), side / 2, device=self.generator.device)
-        return self._near(centre, side, size, config.scene_shift, config.scene_zoom, config.scene_roll_deg)
+    def scenes(self, sides: Tensor, size: int) -> Tensor:
+        """Return windows (..., 2, 3) near the whole of images of ``sides`` (...) pixels."""
+        config, centre = self.config, (sides / 2)[..., None].expand(*sides.shape, 2)
+        return self._near(centre, sides, size, config.scene_shift, config.scene_zoom, config.scene_roll_deg)
 
     def _near(
         self, centre: Tensor, side: Tensor | float, size: int, shift: float, zoom: float, roll_deg: float

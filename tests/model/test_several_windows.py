@@ -39,6 +39,11 @@ def network(of: Scene | None = None) -> PointNetwork:
     return model
 
 
+def rolled_scenes(model: PointNetwork, roll: torch.Tensor) -> torch.Tensor:
+    """Windows of the whole images for the locator, rolled."""
+    return make_windows(torch.full((*roll.shape, 2), SIZE / 2), torch.full(roll.shape, float(SIZE)), 40, roll)
+
+
 def symmetric() -> Scene:
     """The block as if quarter turns about an axis did not show."""
     block = scene("block", SIZE)
@@ -125,7 +130,7 @@ def test_the_middle_one_of_three_windows_is_the_only_one_of_one(name: str) -> No
         one = model(seen)
         looks = []
         for part in (-2 / 3, 0.0, 2 / 3):
-            scenes = model._rolled_scenes(torch.full(seen.shape[:2], math.radians(5) * part))
+            scenes = rolled_scenes(model, torch.full(seen.shape[:2], math.radians(5) * part))
             looks.append(model._look(seen, scenes=scenes, roll=torch.full(seen.shape[:2], math.radians(30) * part)))
         model.use_windows(3)
         three = model(seen)
@@ -173,7 +178,7 @@ def test_a_rolled_window_lies_around_the_centre_that_was_found() -> None:
     with torch.inference_mode():
         for roll in (-0.3, 0.3):
             rolled = torch.full((1, 3), roll)
-            look = model._look(seen, scenes=model._rolled_scenes(rolled), roll=rolled)
+            look = model._look(seen, scenes=rolled_scenes(model, rolled), roll=rolled)
             middle = look.windows[..., :2].sum(dim=-1) * 16 + look.windows[..., 2]
             assert look.centre is not None
             torch.testing.assert_close(middle, look.centre.pixels[:, :, 0], atol=1e-3, rtol=1e-4)

@@ -89,7 +89,7 @@ def test_windows_stay_around_the_object() -> None:
 
 def test_scenes_stay_near_the_whole_image() -> None:
     config = ImageAugmentConfig(scene_shift=0.03, scene_zoom=0.05, scene_roll_deg=5)
-    scenes = ImageAugment(config, generator()).scenes((500, 3), 200.0, 100)
+    scenes = ImageAugment(config, generator()).scenes(torch.full((500, 3), 200.0), 100)
     assert scenes.shape == (500, 3, 2, 3)
     middle = to_image(scenes, torch.full((500, 3, 1, 2), 50.0))[..., 0, :]
     assert (middle - 100).mean().abs() < 1.0

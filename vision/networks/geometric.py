@@ -203,7 +203,7 @@ class GeometricModel(PointNetwork):
         windows, scenes, window = None, None, self.config.window
         if window is not None:
             windows = augment.windows(targets[:, :, -1], self.sides(images.shape[:2]), window.size)
-            scenes = augment.scenes((images.shape[0], images.shape[1]), self.image_side, window.locator_size)
+            scenes = augment.scenes(self.scene_sides(images.shape[:2]), window.locator_size)
         output = self(images, augment, windows, scenes)
         alike = None
         if self.permutations is None:

@@ -28,8 +28,8 @@ class WindowConfig:
     """The window of an image that the geometric model sees.
 
     Attributes:
-        side: side of the window, as a fraction of the image's longer side; null fits it to the object, separately for
-            each camera. (0.38 for the block: its corners lie within 0.19 of its centre.)
+        side: side of the window, as a fraction of the longer side of its camera's image; null fits it to the object,
+            separately for each camera. (0.38 for the block: its corners lie within 0.19 of its centre.)
         size: side of the window in the tower's pixels; a window of a multiple of it in image pixels is reduced first,
             by averaging.
         locator_size: pixels to which the whole image is reduced to find the object and the hand's landmarks.

@@ -14,7 +14,7 @@ from vision.networks.backbones import BackboneConfig, build_backbone
 from vision.networks.geometric_output import GeometricOutput, points_in_image, unflattened
 from vision.networks.heads import PointHead, PointOutput
 from vision.networks.model_config import MOST_WINDOWS, ModelConfig
-from vision.networks.pose_model import Augment, PoseModel, preprocess, resize
+from vision.networks.pose_model import Augment, PoseModel, preprocess
 from vision.networks.several_windows import SCENE_ROLL_DEG, WINDOW_ROLL_DEG, averaged, roll_fractions
 from vision.networks.windows import cut, cut_around, make_windows
 from vision.scene.framing import window_sides
@@ -88,7 +88,9 @@ class PointNetwork(PoseModel):
             return self._look(images, augment, windows, scenes)
         fraction = torch.tensor(roll_fractions(self.window_count), device=images.device)[:, None, None]
         fraction = fraction.expand(self.window_count, *images.shape[:2]).flatten(0, 1)
-        scenes = self._rolled_scenes(fraction * math.radians(SCENE_ROLL_DEG))
+        assert self.config.window is not None
+        size = self.config.window.locator_size
+        scenes = _whole_images(self.scene_sides(fraction.shape), size, fraction * math.radians(SCENE_ROLL_DEG))
         seen = self._look(images, scenes=scenes, roll=fraction * math.radians(WINDOW_ROLL_DEG))
         assert seen.centre is not None
         assert seen.landmarks is not None
@@ -116,10 +118,9 @@ class PointNetwork(PoseModel):
         flat = self._check(images)
         window, centre, landmarks = self.config.window, None, None
         if window is None:
-            middle = torch.full((flat.shape[0], 2), self.image_side / 2, device=flat.device)
-            windows = make_windows(middle, self.image_side, self.input_size)
+            windows = _whole_images(self.scene_sides(shape), self.input_size).flatten(0, 1)
         else:
-            found = self._locate(flat, None if scenes is None else scenes.flatten(0, 1), augment, times)
+            found = self._locate(flat, None if scenes is None else scenes.flatten(0, 1), shape[1], augment, times)
             centre, landmarks = found[:, :1], found[:, 1:]
             around = make_windows(
                 centre.pixels[:, 0].detach(),
@@ -137,11 +138,10 @@ class PointNetwork(PoseModel):
             windows.unflatten(0, shape),
         )
 
-    def _rolled_scenes(self, roll: Tensor) -> Tensor:
-        """Return windows (B, C, 2, 3) of the whole images for the locator, rolled by ``roll`` (B, C) radians."""
-        assert self.config.window is not None
-        middle = torch.full((*roll.shape, 2), self.image_side / 2, device=roll.device)
-        return make_windows(middle, self.image_side, self.config.window.locator_size, roll)
+    def scene_sides(self, shape: Sequence[int]) -> Tensor:
+        """Return the sides (B, C) of the squares that the locator sees, image pixels, in images of shape (B, C)."""
+        sides = torch.tensor(self.image_sides(shape[1]), dtype=torch.float32, device=self.keypoints.device)
+        return sides.expand(shape[0], shape[1])
 
     def sides(self, shape: Sequence[int]) -> Tensor:
         """Return the sides (B, C) of the windows around the object, image pixels, for images of ``shape`` (B, C)."""
@@ -170,18 +170,20 @@ class PointNetwork(PoseModel):
         window = self.config.window
         return (self.config.image_size or self.image_side) if window is None else window.size
 
-    def _locate(self, images: Tensor, scenes: Tensor | None, augment: Augment | None, times: int) -> PointOutput:
+    def _locate(
+        self, images: Tensor, scenes: Tensor | None, cameras: int, augment: Augment | None, times: int
+    ) -> PointOutput:
         """Return the object's centre and the landmarks (N, 1 + L), image pixels, as seen in scenes (N, 2, 3) of the
-        images."""
+        images of so many cameras."""
         assert self.config.window is not None
         size = self.config.window.locator_size
-        ratio = self.image_side / size
-        seen = resize(images, size)
+        seen = self._whole(images, cameras, size)
+        ratio = (self.scene_sides((times * len(images) // cameras, cameras)) / size).flatten()[:, None]
         if scenes is not None:  # it may lie partly outside the image
-            seen = cut(seen, scenes / ratio, size, "border", times)
+            seen = cut(seen, scenes / ratio[..., None], size, "border", times)
         found = self.locator_head(self.locator_tower(preprocess(seen, augment)), size)
         if scenes is None:
-            return PointOutput(found.pixels * ratio, found.log_scale + math.log(ratio))
+            return PointOutput(found.pixels * ratio[..., None], found.log_scale + ratio.log())
         return points_in_image(found, scenes)
 
     def _find(
@@ -191,7 +193,7 @@ class PointNetwork(PoseModel):
         windows (N, 2, 3)."""
         size = self.input_size
         if self.config.window is None:
-            seen = resize(images, size)
+            seen = self._whole(images, cameras, size)
         else:
             seen = cut_around(images, windows, size, self._usual_sides(cameras), times)
         features = self.tower(preprocess(seen, augment))
@@ -210,3 +212,9 @@ class PointNetwork(PoseModel):
         if landmarks is None:
             return found
         return found | {"landmarks": landmarks.pixels, "landmark_scale": landmarks.scale}
+
+
+def _whole_images(sides: Tensor, size: int, roll: Tensor | None = None) -> Tensor:
+    """Return windows (..., 2, 3) of ``size`` pixels of whole images of ``sides`` (...) pixels, rolled by ``roll`` (...)
+    radians."""
+    return make_windows((sides / 2)[..., None].expand(*sides.shape, 2), sides, size, roll)

@@ -7,7 +7,7 @@ its own as a subclass of :class:`PoseModel` under the entry point ``dactyl.model
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -48,8 +48,8 @@ class TrainingAugment(Augment, Protocol):
     def windows(self, centre: Tensor, side: Tensor | float, size: int) -> Tensor:
         """Return windows (..., 2, 3) of ``size`` pixels near true object centres (..., 2), image pixels."""
 
-    def scenes(self, shape: tuple[int, int], side: float, size: int) -> Tensor:
-        """Return windows (*shape, 2, 3) of ``size`` pixels near the whole of images of ``side`` pixels."""
+    def scenes(self, sides: Tensor, size: int) -> Tensor:
+        """Return windows (..., 2, 3) of ``size`` pixels near the whole of images of ``sides`` (...) pixels."""
 
 
 class PoseModel(nn.Module, ABC):
@@ -58,7 +58,7 @@ class PoseModel(nn.Module, ABC):
     Attributes:
         scene: the scene that its images show, with cameras of their size.
         image_shape: height and width of the array that holds an image.
-        image_side: the longer of the two, pixels; towers see images padded to squares of it.
+        image_side: the longer of the two, pixels.
         position_mean, position_deviation: (3,) buffers, metres: of the training set's object positions.
         motions: (N, 4, 4) buffer: motions that leave the object's appearance unchanged, object frame.
         window_count: number of windows in which it sees the object in each image, except in training
@@ -233,6 +233,22 @@ class PoseModel(nn.Module, ABC):
     def exported(self, output: Any) -> dict[str, Tensor]:
         """Return the output tensors of an exported network, from what ``forward`` returned
         (:mod:`vision.networks.export`)."""
+
+    def image_sides(self, cameras: int) -> Sequence[int]:
+        """Return the longer side of each camera's image, pixels; for other cameras than the rig's, of their array."""
+        own = [camera.longer_side for camera in self.scene.rig.cameras]
+        return own if cameras == len(own) else [self.image_side] * cameras
+
+    def _whole(self, images: Tensor, cameras: int, size: int | None) -> Tensor:
+        """Return images (B * C, 3, H, W) uint8 as squares of ``size`` pixels (:func:`resize`), each of its camera's own
+        side, however large others of the rig are; of ``image_side`` if ``size`` is None and the cameras' sides
+        differ."""
+        sides = self.image_sides(cameras)
+        if len(set(sides)) == 1:
+            return resize(images, size)
+        size = size or self.image_side
+        each = zip(images.unflatten(0, (-1, cameras)).unbind(1), sides, strict=True)
+        return torch.stack([resize(own[..., :side, :side], size) for own, side in each], 1).flatten(0, 1)
 
     def _check(self, images: Tensor) -> Tensor:
         """Return images as (B * C, 3, H, W) uint8."""

@@ -15,7 +15,7 @@ from vision.networks.backbones import build_backbone
 from vision.networks.heads import RegressionHead, RegressionOutput, rotation_from_values
 from vision.networks.losses import LossConfig, nearest_symmetric_target, regression_loss
 from vision.networks.model_config import ModelConfig
-from vision.networks.pose_model import Augment, PoseModel, TrainingAugment, preprocess, resize, true_pose
+from vision.networks.pose_model import Augment, PoseModel, TrainingAugment, preprocess, true_pose
 from vision.networks.prediction import PosePrediction
 from vision.scene.scene import Scene
 
@@ -51,7 +51,7 @@ class RegressionModel(PoseModel):
             augment: applied to the input of the tower.
             camera_features: (B, C, 8) from :meth:`camera_features`; zeros or None if the cameras are not known.
         """
-        flat = preprocess(resize(self._check(images), self.config.image_size), augment)
+        flat = preprocess(self._whole(self._check(images), images.shape[1], self.config.image_size), augment)
         if self.config.camera_input and camera_features is None:
             camera_features = torch.zeros((*images.shape[:2], len(CAMERA_FEATURE_UNITS)), device=images.device)
         output: RegressionOutput = self.head(self.tower(flat).unflatten(0, images.shape[:2]), camera_features)

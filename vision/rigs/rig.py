@@ -66,6 +66,11 @@ class Camera(Plain, frozen=True):
     def here(self) -> str:
         return f"camera {self.name}"
 
+    @property
+    def longer_side(self) -> int:
+        """Width or height of its images, pixels."""
+        return max(self.width, self.height)
+
     def check(self) -> None:
         here = self.here
         _check_name(self.name)

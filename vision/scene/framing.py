@@ -8,6 +8,7 @@ from vision.rigs.rig import Camera
 from vision.scene.scene import Scene
 
 _MARGIN = 1.1  # the object may come nearer than its start, and its centre is found only to some pixels
+_MARGIN_OF_STRETCHED = 1.05  # half of it where the object is stretched to its full extent, which few orientations show
 
 
 def window_sides(scene: Scene, fraction: float | None = None) -> tuple[float, ...]:
@@ -15,16 +16,31 @@ def window_sides(scene: Scene, fraction: float | None = None) -> tuple[float, ..
 
     Args:
         scene: the scene with the object.
-        fraction: fraction of the image's longer side; None for the object's extent in each camera's image at its start,
+        fraction: fraction of the longer side of each camera's image; None for the object's extent in it at its start,
             plus a margin.
     """
-    rig, longest = scene.rig, max(scene.rig.width, scene.rig.height)
+    cameras = scene.rig.cameras
     if fraction is not None:
-        return (fraction * longest,) * len(rig)
-    return tuple(min(_MARGIN * pixels_across(scene, camera), float(longest)) for camera in rig.cameras)
+        return tuple(fraction * camera.longer_side for camera in cameras)
+    return tuple(
+        min(
+            max(_MARGIN, _MARGIN_OF_STRETCHED * _stretch(scene, camera)) * pixels_across(scene, camera),
+            float(camera.longer_side),
+        )
+        for camera in cameras
+    )
 
 
 def pixels_across(scene: Scene, camera: Camera) -> float:
     """Return the object's diameter in pixels of a camera's image at its start, as seen from the side."""
     distance = max(float(np.linalg.norm(camera.position - np.array(scene.workspace.start))), 1e-9)
     return float(camera.intrinsics[0, 0]) * scene.object.diameter / distance
+
+
+def _stretch(scene: Scene, camera: Camera) -> float:
+    """Return how much longer than ``pixels_across`` the object's image is at its start, as a factor: the image plane is
+    oblique to rays off the axis, and pixels may be higher than wide."""
+    start = camera.extrinsics[:3, :3] @ np.array(scene.workspace.start) + camera.extrinsics[:3, 3]
+    along = float(start[2] / max(np.linalg.norm(start), 1e-9))  # cosine of the angle to the axis
+    focal_x, focal_y = camera.intrinsics[0, 0], camera.intrinsics[1, 1]
+    return max(1.0, float(focal_y / focal_x)) / max(along, 0.1) ** 2
