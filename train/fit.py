@@ -97,7 +97,8 @@ def train(config: TrainConfig, options: dict[str, Any], data: TripletDataModule)
             console.print(f"{config.output}: {line}")
         if config.init is not None:
             console.print(f"{config.output}: {initial.begin_from(task.model, config.init)}")
-    if task.model.finds_cameras and config.loss.landmarks > 0:
+    task.model.begin_training(config.loss)
+    if task.model.finds_cameras:
         _refuse_unknown_joints(data)
     trainer = make_trainer(config, options, data)
     if done:

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -36,7 +38,8 @@ def test_strides_are_parameters_of_every_tower_with_stages() -> None:
             ("resnet18", 3, (1, 2, 1, 1), 25),
             ("resnet50", 3, (1, 2, 2, 2), 7),
         ):
-            tower = build_backbone(BackboneConfig(name, pool_stride=pool_stride, stage_strides=strides)).eval()
+            pool = {"pool_stride": pool_stride} if name == "paper" else {}
+            tower = build_backbone(BackboneConfig(name, stage_strides=strides, **pool)).eval()
             assert tower(torch.rand(1, 3, 200, 200)).shape[-1] == size, name
 
 
@@ -46,6 +49,18 @@ def test_strides_are_parameters_of_every_tower_with_stages() -> None:
 def test_impossible_values_are_refused(wrong: dict) -> None:
     with pytest.raises(ValueError, match="must be"):
         BackboneConfig(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [("paper", "width", 64), ("pyramid", "pool_stride", 2), ("pyramid", "stage_strides", (1, 1, 2, 1)),
+     ("resnet18", "pool_stride", 2), ("resnet50", "blocks", 3)],
+)  # fmt: skip
+def test_a_key_that_the_tower_does_not_use_is_refused(name: Any, key: str, value: Any) -> None:
+    """A comparison of trainings would have compared a network with itself. Files of earlier versions may have them."""
+    with pytest.raises(ValueError, match=f"{key}: the tower {name} does not use it"):
+        BackboneConfig(name, **{key: value})
+    assert BackboneConfig.used_keys({"name": name, key: value, "norm": "group"}) == {"name": name, "norm": "group"}
 
 
 def test_the_smallest_tower_has_the_right_gradients_in_float32_and_channels_last() -> None:

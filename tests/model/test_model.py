@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tests.model.test_bundle import Truth
 from tests.scenes import scene
+from vision.errors import DactylError
 from vision.geometry.cameras import Cameras, camera_matrix
 from vision.network_files import checkpoint_record, read_model
 from vision.networks.backbones import BackboneConfig
@@ -18,6 +19,7 @@ from vision.networks.confidence import CONFIDENT_ANGLE, fit_deviation, honest_de
 from vision.networks.geometric import GeometricModel
 from vision.networks.geometric_output import GeometricOutput
 from vision.networks.heads import PointOutput
+from vision.networks.losses import LossConfig
 from vision.networks.model import build_model
 from vision.networks.model_config import ModelConfig, WindowConfig
 from vision.networks.pose_model import PoseModel, normalize, resize
@@ -269,6 +271,35 @@ def test_calibration_makes_confidence_honest() -> None:
     right, confidence = grown * normal < CONFIDENT_ANGLE, probability_within(CONFIDENT_ANGLE, honest)
     for quarter in confidence.argsort().chunk(4):
         assert float(confidence[quarter].mean()) == pytest.approx(float(right[quarter].float().mean()), abs=0.02)
+
+
+def test_of_a_body_of_revolution_two_axes_show() -> None:
+    """Errors about three axes were assumed: deviations came out 23 % too small, and confidence too high."""
+    random = torch.Generator().manual_seed(4)
+    deviations = CONFIDENT_ANGLE * torch.empty(20_000).uniform_(0.3, 2.0, generator=random)
+    errors = deviations * torch.randn(20_000, 2, generator=random).norm(dim=1)
+    assert fit_deviation(errors, deviations, 2) == pytest.approx((1.0, 1.0), abs=0.04)
+    confidence = probability_within(CONFIDENT_ANGLE, deviations, 2)
+    for quarter in confidence.argsort().chunk(4):
+        right = (errors[quarter] < CONFIDENT_ANGLE).float()
+        assert float(confidence[quarter].mean()) == pytest.approx(float(right.mean()), abs=0.02)
+
+
+def test_landmarks_that_were_not_learnt_find_no_cameras(tmp_path: Path) -> None:
+    """Such a network claimed the nominal protocol; a file of earlier versions does not say, and is believed."""
+    model = build_model(CONFIGS["windowed"], scene("block", 64))
+    assert model.finds_cameras
+    model.begin_training(LossConfig(landmarks=0.0))
+    torch.save({**checkpoint_record(model), "state_dict": {f"model.{k}": v for k, v in model.state_dict().items()}},
+               tmp_path / "without.ckpt")  # fmt: skip
+    read = read_model(tmp_path / "without.ckpt")
+    assert not read.finds_cameras
+    assert "loss.landmarks 0" in str(read.nominal_fault)
+    with pytest.raises(DactylError, match="self-calibration needs"):
+        read.observe(torch.zeros(1, 3, 3, 64, 64, dtype=torch.uint8))
+    weights = {f"model.{k}": v for k, v in model.state_dict().items() if k != "landmarks_learnt"}
+    torch.save({**checkpoint_record(model), "state_dict": weights}, tmp_path / "earlier.ckpt")
+    assert read_model(tmp_path / "earlier.ckpt").finds_cameras
 
 
 def test_a_handful_of_samples_says_nothing_of_a_power() -> None:

@@ -13,6 +13,7 @@ from datagen.pictures.texture_files import read_texture
 from vision.errors import DactylError
 from vision.rigs.calibration import load_calibration, save_calibration
 from vision.rigs.rig import Rig
+from vision.rigs.rig_files import CameraFile
 from vision.rigs.rig_readers import read_intrinsics, read_rig
 from vision.scene.load import SCENES, load_scene
 
@@ -256,3 +257,18 @@ def test_what_stands_before_the_only_document_does_not_matter(tmp_path: Path, be
     (tmp_path / "headed.yaml").write_text(before + ROS + "---\n" + ROS)
     with pytest.raises(DactylError, match="several documents"):
         read_intrinsics(tmp_path / "headed.yaml")
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"fovy_deg": 45.0, "cx": 300.0}, "fovy_deg says the focal lengths and the middle; leave cx out"),
+        ({"fovy_deg": 45.0, "fy": 900.0}, "leave fy out"),
+        ({"fx": 500.0, "position": None, "extrinsics": np.eye(4)}, "extrinsics say the direction; leave look_at out"),
+    ],
+)
+def test_a_cameras_keys_that_contradict_each_other_are_refused(keys: dict[str, object], said: str) -> None:
+    """A calibrated principal point beside a field of view was left out in silence."""
+    given = {"position": (0.0, 0.0, 1.0), "look_at": (0.1, 0.0, 0.0), **keys}
+    with pytest.raises(ValueError, match=said):
+        CameraFile("left", width=640, height=480, **given).build()  # type: ignore[arg-type]

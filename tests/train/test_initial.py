@@ -55,7 +55,7 @@ def test_layers_that_differ_begin_anew() -> None:
             assert torch.equal(tensor, before[name]), name
 
 
-@pytest.mark.parametrize(("key", "value"), [("blocks", 1), ("norm", "group"), ("width", 32), ("pool_stride", 2)])
+@pytest.mark.parametrize(("key", "value"), [("blocks", 1), ("norm", "group"), ("width", 32)])
 def test_another_tower_is_refused(key: str, value: object) -> None:
     """One whose tensors are some of the given ones, too."""
     config = ModelConfig(**shipped_config())

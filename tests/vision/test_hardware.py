@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
+import torch
 
 from vision.errors import DactylError
 from vision.machine import hardware
 from vision.machine.hardware import (
     count_or_cores,
     fast_bfloat16,
+    one_thread,
     processor_flags,
     processor_name,
     torch_device,
@@ -115,6 +118,39 @@ def test_a_quota_counts_as_cores(
         (groups / name / "cpu.max").write_text(limit + "\n")
     assert usable_cores(process, groups) == cores
     assert usable_cores(tmp_path / "absent", groups) == 8
+
+
+def test_several_threads_may_be_limited_at_once() -> None:
+    """One that entered while another was inside took that one's limit for the usual number, and left it behind."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    inside, go = threading.Barrier(2), threading.Event()
+
+    def second() -> None:
+        inside.wait(10)
+        with one_thread(), one_thread():
+            seen.append(torch.get_num_threads())
+            inside.wait(10)
+            go.wait(10)
+        seen.append(torch.get_num_threads())
+
+    seen: list[int] = []
+    thread = threading.Thread(target=second)
+    thread.start()
+    try:
+        with one_thread():
+            inside.wait(10)
+            inside.wait(10)
+        assert torch.get_num_threads() == 3
+        go.set()
+        thread.join(10)
+        assert seen == [1, 3]
+        third = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+        third.start()
+        third.join(10)
+        assert seen == [1, 3, 3]
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_none_takes_the_cores_or_a_part_of_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,9 @@ import functools
 import os
 import platform
 import resource
+import threading
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -114,22 +116,48 @@ def memory_limit_gb() -> float | None:
     return None if limit == resource.RLIM_INFINITY else limit / 1e9
 
 
+class _Mine(threading.local):
+    depth = 0
+
+
+@dataclass
+class _Limits:
+    """Which threads are inside :func:`one_thread`, how often (``mine.depth``), and the number outside of all."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    inside: int = 0
+    usual: int = 1
+    mine: _Mine = field(default_factory=_Mine)
+
+
+_LIMITS = _Limits()
+
+
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """Limit torch to one thread inside, and restore the previous number after.
 
     For thousands of tiny matrices, on which more threads gain nothing on idle cores and wait for each other on busy
     ones (two took 30 times as long as one), and for results that must be the same to the last bit, which can depend on
-    it.
+    it. Several threads may be inside at once. (torch's number is each thread's own, but new threads take the last one
+    that any has set: what a thread finds when it enters may be the limit of another.)
     """
     import torch
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    with _LIMITS.lock:
+        if not _LIMITS.inside:
+            _LIMITS.usual = torch.get_num_threads()
+        _LIMITS.inside += 1
+        _LIMITS.mine.depth += 1
+        torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        with _LIMITS.lock:
+            _LIMITS.inside -= 1
+            _LIMITS.mine.depth -= 1
+            if not _LIMITS.mine.depth:
+                torch.set_num_threads(_LIMITS.usual)
 
 
 def torch_device(device: str) -> str:

@@ -17,14 +17,23 @@ group normalisation the demo's network trains at two thirds of the speed (``benc
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vision.configuration.bounds import changed_keys
 from vision.machine.extras import optional
+
+_KEYS = {
+    "paper": ("pool_stride", "stage_strides"),
+    "resnet18": ("stage_strides",),
+    "resnet50": ("stage_strides",),
+    "pyramid": ("width", "blocks"),
+}
+"""Keys of :class:`BackboneConfig` that a tower uses beside its name and norm."""
 
 Norm = Callable[[int], nn.Module]
 
@@ -49,6 +58,14 @@ class BackboneConfig:
     blocks: int = 2
     norm: Literal["batch", "group"] = "batch"
 
+    @classmethod
+    def used_keys(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Return the configuration of a file without known keys that its tower does not use: earlier versions, which
+        did not refuse them, wrote any value there."""
+        used = _KEYS.get(str(values.get("name")))
+        unused = set() if used is None else {each.name for each in fields(cls)} - {"name", "norm", *used}
+        return {key: value for key, value in values.items() if key not in unused}
+
     def __post_init__(self) -> None:
         strides = (self.pool_stride, *self.stage_strides)
         if min(strides) < 1 or max(strides) > 16:
@@ -57,6 +74,8 @@ class BackboneConfig:
             raise ValueError(f"width must be a multiple of 8 up to 1024, got {self.width}")
         if not 1 <= self.blocks <= 64:
             raise ValueError(f"blocks must be 1 to 64, got {self.blocks}")
+        for key in changed_keys(self, {"name", "norm", *_KEYS[self.name]}):
+            raise ValueError(f"{key}: the tower {self.name} does not use it; leave it out")
 
 
 class Tower(nn.Module):

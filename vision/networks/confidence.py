@@ -11,7 +11,7 @@ from vision.statistics.medians import lower_median
 from vision.storage.schema import CONFIDENT_DEG
 
 CONFIDENT_ANGLE = math.radians(CONFIDENT_DEG)
-_MEDIAN = 1.5382  # of the length of a standard normal vector in three dimensions
+_MEDIAN = {3: 1.5382, 2: 1.1774}  # of the length of a standard normal vector in so many dimensions
 _POWERS = torch.linspace(1.0, 2.0, 41)  # below 1, hard samples would be surer than the network itself claims
 _PRIOR = 0.5  # standard deviation about 1: a handful of samples does not determine a power
 _WRONG = 0.02  # fraction of errors of any size: confused faces do not measure how sure the rest may be
@@ -29,30 +29,34 @@ def honest_deviation(expected: Tensor, scale: Tensor | float, power: Tensor | fl
     return scale * CONFIDENT_ANGLE * (expected.clamp_min(1e-6) / CONFIDENT_ANGLE) ** power
 
 
-def fit_deviation(errors: Tensor, expected: Tensor) -> tuple[float, float]:
+def fit_deviation(errors: Tensor, expected: Tensor, axes: int = 3) -> tuple[float, float]:
     """Fit the scale and power of :func:`honest_deviation` to errors of held-out samples.
 
-    The scale matches the median error. The power is the most likely one if errors are normal about three axes
-    (Maxwell), except for a few of any size.
+    The scale matches the median error. The power is the most likely one if errors are normal about each axis, except
+    for a few of any size.
 
     Args:
         errors: (N,) rotation errors in radians.
-        expected: (N,) expected deviations in radians.
+        expected: (N,) expected deviations in radians, about each axis.
+        axes: number of axes about which a rotation shows: 2 for a body of revolution, else 3.
     """
     errors = errors.double().clamp_min(1e-6)
     powers = _POWERS.to(errors)
     unscaled = honest_deviation(expected.double(), 1.0, powers[:, None])
-    scales = lower_median(errors / unscaled) / _MEDIAN
+    scales = lower_median(errors / unscaled) / _MEDIAN[axes]
     deviations = unscaled * scales[:, None]
-    density = math.sqrt(2 / math.pi) * errors**2 / deviations**3 * torch.exp(-0.5 * (errors / deviations) ** 2)
+    ratio = errors / deviations
+    density = torch.exp(-0.5 * ratio**2) / deviations * (ratio if axes == 2 else math.sqrt(2 / math.pi) * ratio**2)
     likelihood = ((1 - _WRONG) * density + _WRONG / math.pi).log().sum(dim=1)
     best = int((likelihood - 0.5 * ((powers - 1) / _PRIOR) ** 2).argmax())
     return float(scales[best]), float(powers[best])
 
 
-def probability_within(angle: float, deviation: Tensor) -> Tensor:
-    """Return the probability (...) that a rotation, normal about each of three axes with that deviation (...), is
-    smaller than ``angle`` (Maxwell)."""
+def probability_within(angle: float, deviation: Tensor, axes: int = 3) -> Tensor:
+    """Return the probability (...) that a rotation, normal about each of so many axes (2 or 3) with that deviation
+    (...), is smaller than ``angle`` (Rayleigh, Maxwell)."""
     ratio = angle / deviation.clamp_min(1e-9)
+    if axes == 2:
+        return 1.0 - torch.exp(-(ratio**2) / 2)
     probability = torch.erf(ratio / math.sqrt(2)) - math.sqrt(2 / math.pi) * ratio * torch.exp(-(ratio**2) / 2)
     return probability.clamp(0.0, 1.0)

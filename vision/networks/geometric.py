@@ -35,6 +35,10 @@ NO_WINDOW = (
     "the nominal protocol needs a network that finds landmarks of the hand, and this one was trained without "
     "model.window, whose locator does; calibrate the cameras"
 )
+NOT_LEARNT = (
+    "the nominal protocol needs landmarks of the hand, and this network was trained not to look for them "
+    "(loss.landmarks 0); calibrate the cameras"
+)
 _USUAL_SPREAD = 0.01
 """Spread of keypoints as a fraction of the window's side: 0.71 pixels for the block; the shipped networks have 0.75 and
 0.83 on held-out triplets."""
@@ -53,11 +57,13 @@ class GeometricModel(PointNetwork):
             ones (:func:`vision.networks.confidence.honest_deviation`); set by :meth:`calibrate`.
         usual_spread: buffer, image pixels: median :attr:`vision.solvers.views.ViewAgreement.spread` of held-out
             triplets, with which that of other images is compared; 0 if it was never measured.
+        landmarks_learnt: buffer, 1 or 0, whether the last training had ``loss.landmarks``: else nothing is known of cameras.
     """
 
     error_scale: Tensor
     error_power: Tensor
     usual_spread: Tensor
+    landmarks_learnt: Tensor
     any_number_of_cameras: ClassVar[bool] = True
     compares_views: ClassVar[bool] = True
     config_keys: ClassVar[Collection[str]] = ("image_size", "window", "iterations")
@@ -68,6 +74,7 @@ class GeometricModel(PointNetwork):
         self.register_buffer("error_scale", torch.ones(2))
         self.register_buffer("error_power", torch.ones(2))
         self.register_buffer("usual_spread", torch.zeros(()))
+        self.register_buffer("landmarks_learnt", torch.ones(()))
 
     @classmethod
     def check_config(cls, config: ModelConfig) -> None:
@@ -82,6 +89,7 @@ class GeometricModel(PointNetwork):
         weights.setdefault("error_power", torch.ones(2))
         weights.pop("landmark_offset", None)  # of earlier versions; always zero in shipped networks
         weights.setdefault("usual_spread", torch.zeros(()))
+        weights.setdefault("landmarks_learnt", torch.ones(()))
 
     @property
     def description(self) -> str:
@@ -93,7 +101,7 @@ class GeometricModel(PointNetwork):
 
     @property
     def finds_cameras(self) -> bool:
-        return self.config.window is not None and self.landmarks is not None
+        return self.nominal_fault is None
 
     @property
     def two_protocols(self) -> bool:
@@ -103,7 +111,9 @@ class GeometricModel(PointNetwork):
     def nominal_fault(self) -> str | None:
         if self.landmarks is None:
             return NO_LANDMARKS
-        return None if self.finds_cameras else NO_WINDOW
+        if self.config.window is None:
+            return NO_WINDOW
+        return None if self.landmarks_learnt else NOT_LEARNT
 
     @torch.no_grad()
     def pose(self, output: GeometricOutput, cameras: Cameras, nominal: bool = False) -> PosePrediction:
@@ -120,7 +130,7 @@ class GeometricModel(PointNetwork):
         axes = self.object.symmetries.axes
         deviation = solution.deviation_across(torch.tensor(axes)) if len(axes) else solution.rotation_deviation
         honest = honest_deviation(deviation, self.error_scale[int(nominal)], self.error_power[int(nominal)])
-        confidence = probability_within(CONFIDENT_ANGLE, honest)
+        confidence = probability_within(CONFIDENT_ANGLE, honest, self._visible_axes)
         # Of a ball no rotation shows, which tells nothing of the position's errors.
         factor = torch.where(deviation > 0, honest / deviation.clamp_min(1e-6), 1.0)
         covariance = solution.covariance * factor.square()[:, None, None]
@@ -138,7 +148,7 @@ class GeometricModel(PointNetwork):
     def self_calibrate(
         self, points: PointObservations, landmarks: PointObservations, nominal: Cameras, distortion: bool = False
     ) -> RigSolution:
-        if self.landmarks is None:
+        if not self.finds_cameras:
             return super().self_calibrate(points, landmarks, nominal, distortion)
         heights, count = self._image_heights(), points.pixels.shape[1]
         whole = len(heights) == count
@@ -175,7 +185,14 @@ class GeometricModel(PointNetwork):
             nominal: whether only the nominal cameras were known.
         """
         if bool((deviations > 0).any()):
-            self.error_scale[int(nominal)], self.error_power[int(nominal)] = fit_deviation(errors, deviations)
+            self.error_scale[int(nominal)], self.error_power[int(nominal)] = fit_deviation(
+                errors, deviations, self._visible_axes
+            )
+
+    @property
+    def _visible_axes(self) -> int:
+        """Number of axes about which a rotation of the object shows; of a ball, of which none does, 3 like others."""
+        return 2 if len(self.object.symmetries.axes) == 1 else 3
 
     def set_usual_spread(self, spread: Tensor) -> None:
         """Set ``usual_spread`` from the spreads of held-out triplets, (N,) pixels."""
@@ -184,6 +201,9 @@ class GeometricModel(PointNetwork):
     @property
     def typical_spread(self) -> float:
         return float(self.usual_spread) or _USUAL_SPREAD * float(np.mean(window_sides(self.scene, None)))
+
+    def begin_training(self, config: LossConfig) -> None:
+        self.landmarks_learnt.fill_(config.landmarks > 0)
 
     def learned(self, config: LossConfig) -> Iterator[nn.Parameter]:
         unused = set() if self._learns_surface(config) else set(self.surface.parameters())
@@ -212,7 +232,7 @@ class GeometricModel(PointNetwork):
             losses, alike = symmetric_laplace_loss(output.corners, targets[:, :, :-1], self.permutations)
         if output.centre is not None:
             losses = losses + laplace_loss(output.centre, targets[:, :, -1:])
-            if self.finds_cameras:
+            if self.landmarks is not None and config.landmarks > 0:
                 losses = losses + config.landmarks * laplace_loss(output.landmarks, self._true_landmarks(batch))
         if self._learns_surface(config):
             with torch.autocast(images.device.type, enabled=False):

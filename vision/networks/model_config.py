@@ -67,7 +67,7 @@ class ModelConfig:
         hidden: width of the regression head's hidden layer.
         image_size: pixels to which images are reduced; their own size when null.
         window: window around the object that the geometric model sees; the whole image when null.
-        iterations: number of refinement iterations of a geometric pose.
+        iterations: number of refinement iterations of a geometric pose with known cameras.
         camera_input: whether the regression head also receives the cameras: how far each is from its nominal pose.
         options: additional keys of another package's model.
     """
@@ -97,6 +97,8 @@ class ModelConfig:
 def used_keys(values: dict[str, Any]) -> dict[str, Any]:
     """Return the configuration of a file without known keys that its model does not use: earlier versions, which did
     not refuse them, wrote any value there."""
+    if isinstance(backbone := values.get("backbone"), dict):
+        values = values | {"backbone": BackboneConfig.used_keys(backbone)}
     head = values.get("head")
     keys = MODELS.load(head).config_keys if isinstance(head, str) and head in MODELS.names() else None
     if keys is None:

@@ -120,7 +120,7 @@ class PointNetwork(PoseModel):
         if window is None:
             windows = _whole_images(self.scene_sides(shape), self.input_size).flatten(0, 1)
         else:
-            found = self._locate(flat, None if scenes is None else scenes.flatten(0, 1), shape[1], augment, times)
+            found = self._locate(flat, None if scenes is None else scenes.flatten(0, 1), shape, augment, times)
             centre, landmarks = found[:, :1], found[:, 1:]
             around = make_windows(
                 centre.pixels[:, 0].detach(),
@@ -171,14 +171,14 @@ class PointNetwork(PoseModel):
         return (self.config.image_size or self.image_side) if window is None else window.size
 
     def _locate(
-        self, images: Tensor, scenes: Tensor | None, cameras: int, augment: Augment | None, times: int
+        self, images: Tensor, scenes: Tensor | None, shape: Sequence[int], augment: Augment | None, times: int
     ) -> PointOutput:
         """Return the object's centre and the landmarks (N, 1 + L), image pixels, as seen in scenes (N, 2, 3) of the
-        images of so many cameras."""
+        images, where ``shape`` is (N / C, C)."""
         assert self.config.window is not None
         size = self.config.window.locator_size
-        seen = self._whole(images, cameras, size)
-        ratio = (self.scene_sides((times * len(images) // cameras, cameras)) / size).flatten()[:, None]
+        seen = self._whole(images, shape[1], size)
+        ratio = (self.scene_sides(shape) / size).flatten()[:, None]
         if scenes is not None:  # it may lie partly outside the image
             seen = cut(seen, scenes / ratio[..., None], size, "border", times)
         found = self.locator_head(self.locator_tower(preprocess(seen, augment)), size)

@@ -194,6 +194,9 @@ class PoseModel(nn.Module, ABC):
         """Yield what is worth knowing of the model in its scene before a training, a line each."""
         yield from ()
 
+    def begin_training(self, config: LossConfig) -> None:
+        """Take note, before a training with these losses begins, of what it will not learn."""
+
     def learned(self, config: LossConfig) -> Iterator[nn.Parameter]:
         """Yield the parameters that :meth:`losses` depends on, which the optimiser holds a state for."""
         del config

@@ -108,6 +108,11 @@ def checked_texture(image: Any) -> Any:
         raise ValueError(f"a texture that cannot be read ({error}); write it again") from None
 
 
+def is_transparent(image: Any) -> bool:
+    """Return whether a texel of an image that Pillow has opened is not opaque."""
+    return "A" in image.getbands() and image.getchannel("A").getextrema()[0] < 255
+
+
 def is_clipped(image: Any) -> bool:
     """Return whether Pillow, which has opened the image, would clip its values for RGB: they have more than 8 bits."""
     return bool(image.mode.startswith(("I", "F")))

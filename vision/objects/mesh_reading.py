@@ -16,6 +16,7 @@ from vision.objects.baking import baked
 from vision.objects.mesh_files import (
     VERTEX_COLORS,
     checked_texture,
+    is_transparent,
     make_resolver,
     material_fault,
     read_mesh_file,
@@ -29,6 +30,7 @@ MOST_TRIANGLES = 20_000
 """Number of triangles to which larger meshes are reduced: a view of some hundred pixels shows no more."""
 _ONE_COLOR = 0.03  # standard deviation of a channel up to which vertices count as one colour
 _SAME_SHAPE = 2e-3  # of the bounding box's diagonal, by which a reduced mesh's surface may have moved
+_WHITE = 0.98  # least level of colours that multiply a texture and do not show
 _LONGEST_TEXTURE = 2048  # pixels; a larger one is halved
 
 
@@ -82,7 +84,10 @@ def _encode_colors(geometry: Any) -> None:
     factor = getattr(material, "baseColorFactor", None)
     linear = np.ones(3) if factor is None else to_float(factor)[:3]
     colors = geometry.vertex_attributes.pop(VERTEX_COLORS, None)
-    if colors is not None and getattr(material, "baseColorTexture", None) is None:
+    textured = getattr(material, "baseColorTexture", None) is not None
+    if colors is not None and textured and to_float(colors)[:, :3].min() < _WHITE:
+        raise ValueError("colours of vertices beside a texture, which would be multiplied; bake them into the texture")
+    if colors is not None and not textured:
         linear = linear * to_float(colors)[:, :3].clip(0, 1)
         geometry.visual = ColorVisuals(geometry, vertex_colors=srgb_from_linear(linear))
     elif material is not None:
@@ -139,16 +144,18 @@ def _joined(pieces: list[tuple[FloatArray, np.ndarray, FloatArray | None]]) -> M
 
 
 def _reduced(mesh: Mesh, fraction: float) -> Mesh:
-    """Return a mesh with that fraction of the triangles. Vertices that are merged get the mean of their texture
-    coordinates: they lie on one side of the texture's seams, because vertices are separate across them."""
+    """Return a mesh with that fraction of the triangles. A vertex gets the texture coordinates of the nearest of those
+    that were merged to it: they lie on one side of the texture's seams, because vertices are separate across them."""
     if fraction >= 1:
         return mesh
     tolerance = _SAME_SHAPE * float(np.linalg.norm(np.ptp(mesh.vertices, axis=0)))
     vertices, faces, onto = reduced(mesh.vertices, mesh.faces, fraction, tolerance)
     uv = None
     if mesh.uv is not None:
-        count = np.bincount(onto, minlength=len(vertices))[:, None]
-        uv = np.stack([np.bincount(onto, column, len(vertices)) for column in mesh.uv.T], axis=1) / np.maximum(count, 1)
+        nearest_first = np.lexsort((np.linalg.norm(mesh.vertices - vertices[onto], axis=1), onto))
+        merged, first = np.unique(onto[nearest_first], return_index=True)
+        uv = np.zeros((len(vertices), 2))
+        uv[merged] = mesh.uv[nearest_first[first]]
     return Mesh(vertices=vertices, faces=faces.astype(np.int64), uv=uv)
 
 
@@ -163,6 +170,11 @@ def _texture(geometry: Any) -> tuple[bytes | None, FloatArray | None]:
         return None, None
     if uv is None or len(uv) != len(geometry.vertices):
         raise ValueError("file: a texture without texture coordinates (vt, TEXCOORD_0); export them, or leave it out")
+    if getattr(material, "alphaMode", None) in ("MASK", "BLEND") and is_transparent(image):
+        raise ValueError(
+            "file: a texture is transparent in places, and surfaces are drawn opaque; cut the mesh out there, or make "
+            "its material opaque (alphaMode OPAQUE)"
+        )
     image = checked_texture(image)
     while max(image.size) > _LONGEST_TEXTURE:
         image = image.resize((max(1, image.width // 2), max(1, image.height // 2)), Image.Resampling.BOX)

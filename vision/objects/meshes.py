@@ -132,9 +132,11 @@ class MeshFile(Plain, frozen=True, tag_field="kind", tag="mesh"):
         if len(symmetries.axes):
             (axis,) = symmetries.axes
             along = (solid.vertices - centre) @ axis
-            half = max(along.max(), -along.min()) if len(symmetries.rotations) > 1 else None
-            low, high = (along.min(), along.max()) if half is None else (-half, half)
-            places: FloatArray = centre + np.array([low, (low + high) / 2, high])[:, None] * axis
+            radius = np.linalg.norm(solid.vertices - centre - along[:, None] * axis, axis=1).max()
+            middle = 0.0 if len(symmetries.rotations) > 1 else (along.min() + along.max()) / 2
+            # A flat body's own thickness would hardly tell how its axis lies: they then reach beyond it.
+            half = max(np.abs(along - middle).max(), radius)
+            places: FloatArray = centre + np.array([middle - half, middle, middle + half])[:, None] * axis
             return places
         motions = symmetries.transforms()
         if isinstance(self.keypoints, int):

@@ -87,6 +87,7 @@ class CameraFile(Plain, frozen=True):
         if self.fovy_deg is not None:
             if not 0.0 < self.fovy_deg < 180.0:
                 raise ValueError(f"{here}: fovy_deg must lie between 0 and 180, got {self.fovy_deg}")
+            self._refuse("fovy_deg says the focal lengths and the middle", "fy", "cx", "cy")
             return camera_matrix(self.fovy_deg, width, height)
         assert self.fx is not None
         fx, fy = self.fx, self.fx if self.fy is None else self.fy
@@ -99,6 +100,7 @@ class CameraFile(Plain, frozen=True):
         if (self.extrinsics is None) == (self.position is None):
             raise ValueError(f"{here}: give either extrinsics or position")
         if self.extrinsics is not None:
+            self._refuse("extrinsics say the direction", "quaternion", "look_at")
             return self.extrinsics
         if (self.quaternion is None) == (self.look_at is None):
             raise ValueError(f"{here}: with position, give either quaternion or look_at")
@@ -110,6 +112,12 @@ class CameraFile(Plain, frozen=True):
             raise ValueError(f"{here}: quaternion must not be zero")
         rotation = (matrix_from_quaternion(self.quaternion) @ _OPENGL_TO_OPENCV).T
         return rigid_transform(rotation, -rotation @ position)
+
+    def _refuse(self, reason: str, *keys: str) -> None:
+        """Raise ValueError for the first of these keys that is given."""
+        for key in keys:
+            if getattr(self, key) is not None:
+                raise ValueError(f"camera {self.name}: {reason}; leave {key} out")
 
 
 class RigFile(Plain, frozen=True):
