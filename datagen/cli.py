@@ -91,8 +91,9 @@ def main_render(argv: Sequence[str]) -> None:
     """Render randomised image triplets of collected states into a sharded dataset.
 
     Shards are WebDataset tars; a manifest written last commits them. A killed run resumes, a larger --count extends, a
-    finished dataset is reused. The same configuration gives the same bytes with any number of workers. A README.md says
-    what is in the folder; once you have edited it, it is not overwritten.
+    finished dataset is reused. The same configuration gives the same bytes with any number of workers (samples name
+    pictures of a folder by their paths). A README.md says what is in the folder; once you have edited it, it is not
+    overwritten.
 
     examples:
       dactyl render --config configs/render/filament.yaml --states data/states --output data/train --count 100000

@@ -17,29 +17,31 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from eval.estimation.config import EstimateConfig
 from eval.estimation.estimates import Observer
 from eval.estimation.sources import Shot
+from eval.estimation.streams import CameraStream, silence_opencv
 from eval.laboratory.pictures import BIT_DEPTHS, read_picture
 from vision.errors import DactylError
 from vision.rigs.rig import Camera
 
+_STALL_S = 2.0  # without a picture from a webcam
 
-def triplets(sources: list[str], bits: int | None) -> Iterator[list[np.ndarray]]:
-    """Yield images (H, W, 3) uint8 RGB: once from files, endlessly from webcams (their numbers)."""
+
+def shots(sources: Sequence[str], names: Sequence[str], bits: int | None) -> Iterator[Shot]:
+    """Yield images (H, W, 3) uint8 RGB: once from files, the newest ones endlessly from webcams (their numbers)."""
     if not all(source.isdecimal() for source in sources):
-        yield [read_picture(Path(source), bits) for source in sources]
+        yield Shot("now", [read_picture(Path(source), bits) for source in sources], list(sources))
         return
-    cameras = [cv2.VideoCapture(int(source)) for source in sources]
-    while sum(camera.grab() for camera in cameras) == len(cameras):  # grab all before decoding, which takes time
-        yield [cv2.cvtColor(camera.retrieve()[1], cv2.COLOR_BGR2RGB) for camera in cameras]
-    raise DactylError(f"webcams {', '.join(sources)}: one gives no picture; check numbers and cables")
+    silence_opencv()
+    stream = CameraStream(dict(zip(names, sources, strict=True)))
+    while True:
+        yield stream.take(_STALL_S).shot
 
 
 def refuse_another_shape(picture: np.ndarray, source: str, camera: Camera) -> None:
@@ -70,11 +72,11 @@ def main() -> None:
     rig = observer.estimator.rig
     if len(arguments.sources) != len(rig):
         parser.error(f"expected {len(rig)} sources, for {', '.join(rig.names)}, got {len(arguments.sources)}")
-    for pictures in triplets(arguments.sources, arguments.picture_bits):
+    for shot in shots(arguments.sources, rig.names, arguments.picture_bits):
         if observer.nominal:
-            for picture, source, camera in zip(pictures, arguments.sources, rig.cameras, strict=True):
+            for picture, source, camera in zip(shot.pictures, shot.where, rig.cameras, strict=True):
                 refuse_another_shape(picture, source, camera)
-        (found,) = observer([Shot("now", pictures, arguments.sources)])
+        (found,) = observer([shot])
         line = found.to_json()
         print(json.dumps({key: line[key] for key in ("position", "quaternion", "confidence", "unusual")}), flush=True)  # noqa: T201
 

@@ -7,9 +7,13 @@ from numpy.typing import NDArray
 
 from datagen.appearance.sample import Sample
 from datagen.workers.pool import TransientError
+from vision.geometry.cameras import Cameras, project
+from vision.geometry.poses import Pose
+from vision.objects.pose_object import PoseObject
 from vision.rigs.rig import Rig
+from vision.scene.scene import Scene
 
-# A frame whose levels have a smaller standard deviation is blank: real ones have 20 or more.
+# A frame whose levels have a smaller standard deviation is blank: those that show anything have 20 or more.
 _MIN_FRAME_STD = 1.0
 
 
@@ -18,23 +22,34 @@ def is_blank(image: NDArray[np.uint8]) -> bool:
     return float(image.std(axis=(0, 1)).max()) < _MIN_FRAME_STD
 
 
+def views_of_object(target: PoseObject, rig: Rig, pose: Pose, cameras: Cameras) -> NDArray[np.bool_]:
+    """Return for each of the rig's cameras (C,) whether a keypoint of the object lies in its image: it then cannot be
+    blank. Elsewhere, without a background, it may be."""
+    pixels = project(pose.transform(target.keypoints), cameras)
+    sizes = np.stack([rig.nominal.width, rig.nominal.height], axis=-1)[:, None]
+    return np.asarray(((pixels >= 0) & (pixels <= sizes)).all(axis=-1).any(axis=-1))
+
+
 class FrameGuard:
     """Check that refuses frames that cannot show their samples. One guard for each sequence that a renderer draws."""
 
-    def __init__(self, device: str, rig: Rig) -> None:
-        self._device, self._rig = device, rig
+    def __init__(self, device: str, scene: Scene) -> None:
+        self._device, self._object, self._rig = device, scene.object, scene.rig
         self._before: tuple[Sample, NDArray[np.uint8]] | None = None
 
     def check(self, sample: Sample, images: NDArray[np.uint8]) -> None:
-        """Raise TransientError for a constant frame, or one that repeats the last although it should look different.
+        """Raise TransientError for a constant frame where the object should be seen, or one that repeats the last
+        although it should look different.
 
         Args:
             sample: the rendered sample.
             images: its images, (C, H, W, 3), padded to the largest camera's.
         """
-        for camera, image in enumerate(self._rig.without_padding(images)):
-            if is_blank(image):
-                self._refuse(sample, camera, "came out blank")
+        blank = np.array([is_blank(image) for image in self._rig.without_padding(images)])
+        if blank.any():
+            blank &= views_of_object(self._object, self._rig, sample.pose, sample.appearance.cameras) | blank.all()
+            if blank.any():
+                self._refuse(sample, int(blank.argmax()), "came out blank")
         if self._before is not None:
             last, last_images = self._before
             same = [np.array_equal(new, old) for new, old in zip(images, last_images, strict=True)]

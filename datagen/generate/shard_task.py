@@ -130,7 +130,7 @@ def encoded_samples(
     config: RenderConfig, scene: Scene, states: DrawnStates, renderer: Renderer, indices: Iterable[int]
 ) -> Iterator[dict[str, Any]]:
     """Yield the tar members of the samples, drawn by a renderer that is positioned at the first of ``indices``."""
-    guard = FrameGuard(renderer.info.device, scene.rig)
+    guard = FrameGuard(renderer.info.device, scene)
     views = _cached_views(scene, config.render) if config.view_labels else None
     samples = make_samples(config, scene, states, renderer.materials, indices)
     while batch := list(itertools.islice(samples, renderer.batch_size)):

@@ -13,7 +13,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from datagen.appearance.sample import Appearance, Sample
-from datagen.generate.frames import is_blank
+from datagen.generate.frames import is_blank, views_of_object
 from datagen.pictures.numpy_effects import apply_effects
 from datagen.render import RENDERERS, traits_of
 from datagen.render.base import RENDERING, RenderOptions
@@ -110,8 +110,11 @@ def _sample_faults(dataset: TripletDataset) -> Iterator[str]:
             except DactylError as error:
                 yield str(error)
                 continue
+            shown = views_of_object(
+                dataset.object, dataset.rig, Pose.from_columns(sample, "object"), Cameras.from_label(sample)
+            )
             for camera, image in enumerate(dataset.rig.without_padding(sample["images"])):
-                if is_blank(image):
+                if shown[camera] and is_blank(image):
                     yield f"{where}.{dataset.rig.names[camera]}.jpg: blank; delete the shard and rerun dactyl render"
                 digests[number, camera] = int.from_bytes(hashlib.blake2b(image.tobytes(), digest_size=8).digest())
             yield from (f"{where}.{fault}" for fault in faults)
@@ -136,11 +139,9 @@ def _repeated_images(dataset: TripletDataset, digests: NDArray[np.uint64]) -> It
 def _label_faults(dataset: TripletDataset, sample: dict[str, Any]) -> Iterator[str]:
     pose = Pose.from_columns(sample, "object")
     pixels = project(pose.transform(dataset.object.keypoints), Cameras.from_label(sample))
-    sizes = np.stack([dataset.rig.nominal.width, dataset.rig.nominal.height], axis=-1)[:, None]
-    inside = ((pixels >= 0) & (pixels <= sizes)).all(axis=-1).any(axis=-1)  # at least one keypoint, (C,)
     if not np.isfinite(pixels).all():
         yield "the object is behind a camera"
-    elif not inside.any():
+    elif not views_of_object(dataset.object, dataset.rig, pose, Cameras.from_label(sample)).any():
         yield "the object projects outside of every picture"
     stored = sample.get("keypoints_2d", pixels)
     if stored.shape != pixels.shape or not np.allclose(stored, pixels, rtol=0, atol=_PIXEL_TOLERANCE, equal_nan=True):

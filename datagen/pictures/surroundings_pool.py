@@ -84,6 +84,11 @@ class SurroundingsUse:
     brightness: float
     bare: bool
 
+    @property
+    def turned_map(self) -> SurroundingsUse:
+        """The same map, rotated alike, of unit brightness: what a renderer makes of it serves all samples with it."""
+        return replace(self, brightness=1.0, bare=False)
+
     def surroundings(self) -> Surroundings:
         """Return the rotated map, with a mean luminance of 1 whatever the brightness.
 

@@ -5,6 +5,7 @@ Lighting is fixed-function: sRGB-encoded colours are multiplied by light, so lig
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Sequence
 from typing import Self
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datagen.appearance.sample import Sample
+from datagen.pictures.surroundings_pool import SurroundingsUse
 from datagen.pictures.texture_pool import TEXTURE_SIZE
 from datagen.render.base import RendererInfo, RenderOptions
 from datagen.render.classic_textures import ClassicTextures, upload
@@ -171,7 +173,7 @@ class ClassicRenderer:
             model.vis.headlight.ambient[:] = ambient
             lights, self._dominant = lights[:, None], []
         else:
-            around = main_lights(look.surroundings, _MOST_LIGHTS - len(position))
+            around = main_lights(look.surroundings.turned_map, _MOST_LIGHTS - len(position))
             bright = SKY * look.surroundings.brightness
             linear = linear_light(position, look.light_intensity)[:, None].repeat(3, axis=1)
             all_lights = np.concatenate([linear, bright * around.lights / np.pi])
@@ -200,7 +202,7 @@ class ClassicRenderer:
         self._mujoco_scene.flags[mujoco.mjtRndFlag.mjRND_SKYBOX] = use is not None
         if use is None or (use.name, use.turn, use.brightness) == self._sky:
             return
-        linear = SKY * use.brightness * cube_map(use.surroundings().radiance, SKY_SIZE)
+        linear = SKY * use.brightness * _seen_sky(use.turned_map)
         texture = model.texture("sky").id
         pixels = np.rint(255 * srgb_from_linear(np.minimum(linear, 1.0))).astype(np.uint8)
         upload(pixels, model, texture, self._context)
@@ -219,6 +221,12 @@ class ClassicRenderer:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+@functools.lru_cache(maxsize=16)  # as many as samples share (appearance.surroundings.pool)
+def _seen_sky(use: SurroundingsUse) -> FloatArray:
+    """Return the faces (6, h, w, 3) of surroundings' :attr:`SurroundingsUse.turned_map`."""
+    return cube_map(use.surroundings().radiance, SKY_SIZE)
 
 
 def _mapped(rgb: FloatArray, glossiness: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -67,7 +67,7 @@ class MainLights(NamedTuple):
 
 @functools.lru_cache(maxsize=128)
 def main_lights(use: SurroundingsUse, count: int) -> MainLights:
-    """Approximate surroundings by at most ``count`` lights and ambient light."""
+    """Approximate surroundings by at most ``count`` lights and ambient light; of ``use`` the ``turned_map``."""
     towards, lights, rest = dominant_lights(resized(use.surroundings().radiance, 64), count)
     ambient = (rest * solid_angles(len(rest))[..., None]).sum(axis=(0, 1)) / (4 * np.pi)
     return MainLights(towards, lights, ambient.astype(np.float64))

@@ -2,7 +2,7 @@
 
 Before each trial the policy plays for a while with the state given, and the trial's own displaced cameras take images,
 as ``dactyl calibrate --from`` requires of a laboratory. In the plain simulation all trials have the same cameras, which
-are found once.
+are found once for each block of trials that a process plays.
 """
 
 from __future__ import annotations

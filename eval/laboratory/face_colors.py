@@ -126,15 +126,14 @@ def _made_pictures(
     triplets: Sequence[Triplet], views: Mapping[str, View], bits: int | None
 ) -> dict[tuple[str, str], np.ndarray]:
     """Convert the images of each camera by the calibration of each camera of the same size, to (N, H, W, 3)."""
-    made = {}
-    for number, first in enumerate(views):
-        files = [triplet.files[number] for triplet in triplets]
-        pictures = [read_picture(file, bits) for file in files]
-        for second, view in views.items():
-            size = view.source.height, view.source.width
-            if first == second or all(picture.shape[:2] == size for picture in pictures):
-                made[first, second] = np.stack([view(p, file) for p, file in zip(pictures, files, strict=True)])
-    return made
+    made: dict[tuple[str, str], list[np.ndarray]] = {(first, second): [] for first in views for second in views}
+    for triplet in triplets:
+        for first, file in zip(views, triplet.files, strict=True):
+            picture = read_picture(file, bits)  # one at a time: it may have fifty million pixels
+            for second, view in views.items():
+                if first == second or picture.shape[:2] == (view.source.height, view.source.width):
+                    made[first, second].append(view(picture, file))
+    return {pair: np.stack(pictures) for pair, pictures in made.items() if len(pictures) == len(triplets)}
 
 
 def _exchanges(cost: FloatArray, names: Sequence[str]) -> dict[str, float]:

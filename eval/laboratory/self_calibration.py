@@ -13,8 +13,9 @@ from eval.laboratory.network_views import network_views
 from eval.laboratory.pictures import LONGEST_STEP_S, check_bits, read_picture
 from eval.laboratory.triplets import picture_streams, recorded_triplets, sample_pictures
 from eval.scoring.found_cameras import refuse_several_rigs
-from vision.configuration.bounds import at_least_one, at_most_seconds, positive
+from vision.configuration.bounds import at_least_one, at_most_seconds, known_device, positive
 from vision.errors import DactylError
+from vision.machine.hardware import Precision, torch_device
 from vision.machine.progress import progress
 from vision.rigs.calibration import check_calibration_name, refuse_lost_calibration, save_calibration
 from vision.rigs.rig import Rig
@@ -45,9 +46,12 @@ class SelfCalibrateConfig:
         rectified: whether the images are undistorted already, as those of a dataset are. Without an earlier calibration
             or lenses, others are undistorted with the lenses in the network's scene, if it has any.
         picture_bits: number of significant bits in 16-bit PNG images; null to tell them from the values.
+        device: device on which the network runs: cpu, cuda or cuda:N; auto is a GPU if there is one.
         windows: number of windows around the object, rolled against each other, in which the network sees each image;
             what it finds is averaged (test-time augmentation): errors become smaller, and its time grows with it. Null
             takes the network's own number, model.window.count.
+        precision: number format of the network: bfloat16, up to twice as fast where the machine has instructions for
+            it; auto, bfloat16 there and float32 elsewhere; or float32, the same cameras on every machine.
     """
 
     recording: Path
@@ -60,12 +64,15 @@ class SelfCalibrateConfig:
     distortion: bool = False
     rectified: bool = False
     picture_bits: int | None = None
+    device: str = "auto"
     windows: int | None = None
+    precision: Precision = "auto"
 
     def __post_init__(self) -> None:
         check_calibration_name(self.output)
         check_bits("picture_bits", self.picture_bits)
         at_least_one(self, "triplets", "windows")
+        known_device(self, "device")
         positive(self, "tolerance_s")
         at_most_seconds(self, LONGEST_STEP_S, "tolerance_s")
         if self.calibration is not None and self.lenses:
@@ -104,7 +111,9 @@ def calibrate_from(config: SelfCalibrateConfig) -> FoundRig:
     refuse_lost_calibration(config.output)
     from vision.estimator import PoseEstimator
 
-    estimator = PoseEstimator.load(str(config.checkpoint), windows=config.windows)
+    estimator = PoseEstimator.load(
+        str(config.checkpoint), device=torch_device(config.device), windows=config.windows, precision=config.precision
+    )
     rectified = config.rectified or has_manifest(config.recording)
     if config.distortion and not rectified and any(camera.distortion for camera in estimator.rig.cameras):
         raise DactylError("distortion: the network's scene has the lenses already; leave it out")

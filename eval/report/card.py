@@ -102,8 +102,10 @@ def package(config: PackageConfig) -> tuple[Path, Path]:
         if (taken := [path for path in (weights, card_path) if path.exists()]) and not (again or config.overwrite):
             raise DactylError(f"{taken[0]}: exists; choose another --name, or replace it with --overwrite true")
         estimator = PoseEstimator.from_checkpoint(exported)
-        several = "" if (count := evaluation.record.checkpoint.windows) == estimator.windows else f", windows={count}"
-        load = f'from_checkpoint("{weights.name}"{several})' if config.output else f'from_pretrained("{name}"{several})'
+        made = evaluation.record.checkpoint
+        how = "" if made.windows == estimator.windows else f", windows={made.windows}"
+        how += "" if made.precision == "float32" else f', precision="{made.precision}"'
+        load = f'from_checkpoint("{weights.name}"{how})' if config.output else f'from_pretrained("{name}"{how})'
         card = model_card(name, load, estimator.description, evaluation, digest, size)
         atomic_write(weights, exported.read_bytes())
     atomic_write(card_path, card.encode())

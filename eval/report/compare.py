@@ -18,7 +18,7 @@ from eval.report.sections import evidence, results
 from eval.report.table_text import csv_text
 from eval.scoring.comparison import Difference, compare
 from eval.scoring.metrics import metrics
-from eval.scoring.record import Evaluation, load_evaluation, several_windows
+from eval.scoring.record import Evaluation, load_evaluation
 from eval.scoring.table import NONE, intervals_over, too_few
 from vision.configuration.command_line import parse
 from vision.errors import printable
@@ -106,8 +106,8 @@ def write_comparison(
 def _notes(baseline: Evaluation, candidate: Evaluation, found: Sequence[Difference]) -> list[str]:
     """Return notes on which run is which, what the intervals mean, and what was left out."""
     notes = [
-        f"{run.name.capitalize()}: {printable(run.folder)}, {run.head} head"
-        f"{several_windows(run.record.checkpoint.windows)}, checkpoint {run.record.checkpoint.sha256[:12]}."
+        f"{run.name.capitalize()}: {printable(run.folder)}, head {run.how}, "
+        f"checkpoint {run.record.checkpoint.sha256[:12]}."
         for run in (baseline, candidate)
     ]
     notes.append(

@@ -55,6 +55,8 @@ class EvaluateConfig:
     def __post_init__(self) -> None:
         if unknown := [name for name in self.calibrations if not self.test_sets.get(name)]:
             raise ValueError(f"calibrations: there is no test set '{unknown[0]}'")
+        if self.calibrations and "self-calibrated" not in self.protocols:
+            raise ValueError("calibrations: are for the protocol self-calibrated, which protocols leaves out; add it")
         if not any(self.test_sets.values()):
             raise ValueError("test_sets: name at least one, for example --test_sets.filament data/test-filament")
         for name in self.test_sets:

@@ -315,6 +315,8 @@ def test_a_calibration_file_takes_the_place_of_finding(
         evaluate(config)
     with pytest.raises(ValueError, match="calibrations: there is no test set 'lb'"):
         replace(config, calibrations={"lb": tmp_path / "found.json"})
+    with pytest.raises(ValueError, match="calibrations: are for the protocol self-calibrated"):
+        replace(config, protocols=("nominal",))
 
 
 def test_large_pictures_of_nominal_cameras_give_a_large_calibration() -> None:

@@ -57,7 +57,8 @@ class GeometricModel(PointNetwork):
             ones (:func:`vision.networks.confidence.honest_deviation`); set by :meth:`calibrate`.
         usual_spread: buffer, image pixels: median :attr:`vision.solvers.views.ViewAgreement.spread` of held-out
             triplets, with which that of other images is compared; 0 if it was never measured.
-        landmarks_learnt: buffer, 1 or 0, whether the last training had ``loss.landmarks``: else nothing is known of cameras.
+        landmarks_learnt: buffer, 1 or 0: whether the last training had ``loss.landmarks``, without which the hand says
+            nothing of the cameras.
     """
 
     error_scale: Tensor
