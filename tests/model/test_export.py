@@ -13,7 +13,7 @@ from tests.scenes import scene
 from vision.estimator import PoseEstimator
 from vision.geometry.cameras import Cameras
 from vision.networks.backbones import BackboneConfig
-from vision.networks.confidence import honest_deviation
+from vision.networks.confidence import DeviationFit, honest_deviation
 from vision.networks.export import ExportedNetwork, export_onnx, export_program
 from vision.networks.geometric import GeometricModel
 from vision.networks.model import build_model
@@ -59,7 +59,8 @@ def test_a_pose_solved_from_exported_points_is_the_estimators_with_its_deviation
         PointObservations(found["landmarks"], found["landmark_scale"]),
         Cameras(*(torch.tensor(array).expand(4, *array.shape) for array in nominal[:2]), height=torch.full((3,), side)),
     ).object
-    deviation = honest_deviation(solution.rotation_deviation, model.error_scale[1], model.error_power[1])
+    fit = DeviationFit(model.error_scale[1], model.error_power[1], model.error_most[1])
+    deviation = honest_deviation(solution.rotation_deviation, fit)
     promised = np.sqrt(np.trace(expected["covariance"][:, :3, :3], axis1=1, axis2=2) / 3)
     np.testing.assert_allclose(solution.pose.position, expected["position"], atol=1e-5)
     np.testing.assert_allclose(deviation, promised, rtol=1e-3)

@@ -267,10 +267,22 @@ def test_calibration_makes_confidence_honest() -> None:
     assert model.error_scale.tolist() == pytest.approx([3.0, 0.7], rel=0.05)
     assert model.error_power.tolist() == pytest.approx([1.0, 1.4], abs=0.03)
 
-    honest = honest_deviation(deviations, *fit_deviation(grown * normal, deviations))
+    honest = honest_deviation(deviations, fit_deviation(grown * normal, deviations))
     right, confidence = grown * normal < CONFIDENT_ANGLE, probability_within(CONFIDENT_ANGLE, honest)
     for quarter in confidence.argsort().chunk(4):
         assert float(confidence[quarter].mean()) == pytest.approx(float(right[quarter].float().mean()), abs=0.02)
+
+
+def test_beyond_what_was_held_out_errors_grow_in_proportion() -> None:
+    """A power that holds up to two degrees says nothing of twenty: unusual images were given far too little trust."""
+    random = torch.Generator().manual_seed(5)
+    deviations = CONFIDENT_ANGLE * torch.empty(20_000).uniform_(0.2, 0.5, generator=random)
+    errors = deviations * (deviations / CONFIDENT_ANGLE) ** 0.5 * torch.randn(20_000, 3, generator=random).norm(dim=1)
+    fit = fit_deviation(errors, deviations)
+    assert fit.most == pytest.approx(0.485 * CONFIDENT_ANGLE, rel=0.01)
+    within, twice, four_times = honest_deviation(fit.most * torch.tensor([0.5, 2.0, 4.0]), fit).tolist()
+    assert four_times / twice == pytest.approx(2.0)
+    assert twice / within == pytest.approx(4.0 * 2.0 ** (fit.power - 1.0))
 
 
 def test_of_a_body_of_revolution_two_axes_show() -> None:
@@ -278,7 +290,7 @@ def test_of_a_body_of_revolution_two_axes_show() -> None:
     random = torch.Generator().manual_seed(4)
     deviations = CONFIDENT_ANGLE * torch.empty(20_000).uniform_(0.3, 2.0, generator=random)
     errors = deviations * torch.randn(20_000, 2, generator=random).norm(dim=1)
-    assert fit_deviation(errors, deviations, 2) == pytest.approx((1.0, 1.0), abs=0.04)
+    assert fit_deviation(errors, deviations, 2)[:2] == pytest.approx((1.0, 1.0), abs=0.04)
     confidence = probability_within(CONFIDENT_ANGLE, deviations, 2)
     for quarter in confidence.argsort().chunk(4):
         right = (errors[quarter] < CONFIDENT_ANGLE).float()
@@ -304,7 +316,7 @@ def test_landmarks_that_were_not_learnt_find_no_cameras(tmp_path: Path) -> None:
 
 def test_a_handful_of_samples_says_nothing_of_a_power() -> None:
     assert fit_deviation(torch.tensor([0.02]), torch.tensor([0.01]))[1] == pytest.approx(1.0)
-    scale, power = fit_deviation(torch.zeros(3), torch.zeros(3))
+    scale, power, _ = fit_deviation(torch.zeros(3), torch.zeros(3))
     assert 0 < scale < 1
     assert 1.0 <= power <= 2.0
 

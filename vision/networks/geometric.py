@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from typing import ClassVar
@@ -12,7 +13,13 @@ from torch import Tensor, nn
 
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras, project_torch
-from vision.networks.confidence import CONFIDENT_ANGLE, fit_deviation, honest_deviation, probability_within
+from vision.networks.confidence import (
+    CONFIDENT_ANGLE,
+    DeviationFit,
+    fit_deviation,
+    honest_deviation,
+    probability_within,
+)
 from vision.networks.geometric_output import GeometricOutput
 from vision.networks.losses import LossConfig, laplace_loss, surface_loss, symmetric_laplace_loss
 from vision.networks.model_config import ModelConfig
@@ -53,8 +60,8 @@ class GeometricModel(PointNetwork):
     """Corners in each image, then geometry. Takes any number of cameras.
 
     Attributes:
-        error_scale, error_power: (2,) buffers, for true and for nominal cameras: relation of real errors to expected
-            ones (:func:`vision.networks.confidence.honest_deviation`); set by :meth:`calibrate`.
+        error_scale, error_power, error_most: (2,) buffers, for true and for nominal cameras: relation of real errors to
+            expected ones (:class:`vision.networks.confidence.DeviationFit`); set by :meth:`calibrate`.
         usual_spread: buffer, image pixels: median :attr:`vision.solvers.views.ViewAgreement.spread` of held-out
             triplets, with which that of other images is compared; 0 if it was never measured.
         landmarks_learnt: buffer, 1 or 0: whether the last training had ``loss.landmarks``, without which the hand says
@@ -63,6 +70,7 @@ class GeometricModel(PointNetwork):
 
     error_scale: Tensor
     error_power: Tensor
+    error_most: Tensor
     usual_spread: Tensor
     landmarks_learnt: Tensor
     any_number_of_cameras: ClassVar[bool] = True
@@ -74,6 +82,7 @@ class GeometricModel(PointNetwork):
         super().__init__(config, scene)
         self.register_buffer("error_scale", torch.ones(2))
         self.register_buffer("error_power", torch.ones(2))
+        self.register_buffer("error_most", torch.full((2,), math.pi))
         self.register_buffer("usual_spread", torch.zeros(()))
         self.register_buffer("landmarks_learnt", torch.ones(()))
 
@@ -88,6 +97,7 @@ class GeometricModel(PointNetwork):
     @classmethod
     def complete_weights(cls, weights: dict[str, Tensor], scene: Scene) -> None:
         weights.setdefault("error_power", torch.ones(2))
+        weights.setdefault("error_most", torch.full((2,), math.pi))
         weights.pop("landmark_offset", None)  # of earlier versions; always zero in shipped networks
         weights.setdefault("usual_spread", torch.zeros(()))
         weights.setdefault("landmarks_learnt", torch.ones(()))
@@ -130,7 +140,7 @@ class GeometricModel(PointNetwork):
             )
         axes = self.object.symmetries.axes
         deviation = solution.deviation_across(torch.tensor(axes)) if len(axes) else solution.rotation_deviation
-        honest = honest_deviation(deviation, self.error_scale[int(nominal)], self.error_power[int(nominal)])
+        honest = honest_deviation(deviation, DeviationFit(*(each[int(nominal)] for each in self._error_fit)))
         confidence = probability_within(CONFIDENT_ANGLE, honest, self._visible_axes)
         # Of a ball no rotation shows, which tells nothing of the position's errors.
         factor = torch.where(deviation > 0, honest / deviation.clamp_min(1e-6), 1.0)
@@ -178,7 +188,7 @@ class GeometricModel(PointNetwork):
         return torch.tensor([camera.height for camera in self.scene.rig.cameras], device=device)
 
     def calibrate(self, errors: Tensor, deviations: Tensor, nominal: bool) -> None:
-        """Set ``error_scale`` and ``error_power`` for true or nominal cameras; keep them if no rotation shows (a ball).
+        """Set the relation of errors to deviations for true or nominal cameras; keep it if no rotation shows (a ball).
 
         Args:
             errors: (N,) rotation errors in radians, on held-out samples.
@@ -186,9 +196,14 @@ class GeometricModel(PointNetwork):
             nominal: whether only the nominal cameras were known.
         """
         if bool((deviations > 0).any()):
-            self.error_scale[int(nominal)], self.error_power[int(nominal)] = fit_deviation(
-                errors, deviations, self._visible_axes
-            )
+            found = fit_deviation(errors, deviations, self._visible_axes)
+            for buffer, value in zip(self._error_fit, found, strict=True):
+                buffer[int(nominal)] = value
+
+    @property
+    def _error_fit(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Buffers of the fields of a :class:`DeviationFit`."""
+        return self.error_scale, self.error_power, self.error_most
 
     @property
     def _visible_axes(self) -> int:
