@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.model.test_mixed_sizes import mixed
 from tests.scenes import scene
 from vision.estimator import PoseEstimator
 from vision.geometry.cameras import Cameras
@@ -19,25 +20,27 @@ from vision.networks.geometric import GeometricModel
 from vision.networks.model import build_model
 from vision.networks.model_config import ModelConfig, WindowConfig
 from vision.networks.pose_model import PoseModel
+from vision.scene.scene import Scene
 from vision.solvers.bundle import solve_bundle
 from vision.solvers.given import PointObservations, Subject
 
 SIZE = 64
 
 
-def small_model(head: Literal["regression", "geometric"]) -> PoseModel:
+def small_model(head: Literal["regression", "geometric"], of: Scene) -> PoseModel:
     torch.manual_seed(0)
     window = WindowConfig(size=48, locator_size=32) if head == "geometric" else None
     hidden = {} if head == "geometric" else {"hidden": 8}
     config = ModelConfig(head=head, backbone=BackboneConfig("pyramid", width=8, blocks=1), window=window, **hidden)
-    model = build_model(config, scene("block", SIZE))
+    model = build_model(config, of)
     model.set_position_statistics(torch.tensor([1.0, 0.9, 0.15]), torch.tensor([0.01, 0.02, 0.03]))
     return model.eval()
 
 
-def pictures(samples: int) -> torch.Tensor:
+def pictures(samples: int, shape: tuple[int, int]) -> torch.Tensor:
     coarse = np.random.default_rng(samples).integers(0, 256, (samples, 3, 3, 8, 8)).astype(np.uint8)
-    return torch.from_numpy(coarse.repeat(SIZE // 8, axis=-1).repeat(SIZE // 8, axis=-2))
+    height, width = shape
+    return torch.from_numpy(coarse.repeat(width // 8, axis=-1).repeat(height // 8, axis=-2))
 
 
 def test_a_pose_solved_from_exported_points_is_the_estimators_with_its_deviation() -> None:
@@ -66,11 +69,16 @@ def test_a_pose_solved_from_exported_points_is_the_estimators_with_its_deviation
     np.testing.assert_allclose(deviation, promised, rtol=1e-3)
 
 
-@pytest.mark.parametrize(("head", "windows"), [("regression", 1), ("geometric", 1), ("geometric", 3)])
-def test_parity(head: Literal["regression", "geometric"], windows: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("head", "windows", "of"),
+    [("regression", 1, scene("block", SIZE)), ("geometric", 1, mixed()), ("geometric", 3, scene("block", SIZE))],
+    ids=["regression", "cameras of different sizes", "three windows"],
+)
+def test_parity(head: Literal["regression", "geometric"], windows: int, of: Scene, tmp_path: Path) -> None:
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    model = small_model(head)
+    model = small_model(head, of)
+    height, width = model.image_shape
     model.use_windows(windows)
     export_program(model, tmp_path / "network.pt2")
     export_onnx(model, tmp_path / "network.onnx")
@@ -78,9 +86,9 @@ def test_parity(head: Literal["regression", "geometric"], windows: int, tmp_path
     session = runtime.InferenceSession(str(tmp_path / "network.onnx"), providers=["CPUExecutionProvider"])
     network = ExportedNetwork(model)
     assert [output.name for output in session.get_outputs()] == list(network.outputs)
-    assert session.get_modelmeta().description.startswith(f"images: uint8 (B, 3, 3, {SIZE}, {SIZE}), B >= 1; RGB")
+    assert session.get_modelmeta().description.startswith(f"images: uint8 (B, 3, 3, {height}, {width}), B >= 1; RGB")
     for samples in (1, 5):
-        images = pictures(samples)
+        images = pictures(samples, model.image_shape)
         with torch.no_grad():
             expected = network(images)
             exported = program(images)
