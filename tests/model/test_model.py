@@ -22,7 +22,8 @@ from vision.networks.heads import PointOutput
 from vision.networks.losses import LossConfig
 from vision.networks.model import build_model
 from vision.networks.model_config import ModelConfig, WindowConfig
-from vision.networks.pose_model import PoseModel, normalize, resize
+from vision.networks.pose_model import PoseModel
+from vision.networks.preprocessing import normalize, resize
 from vision.networks.regression import RegressionModel
 from vision.networks.windows import make_windows
 from vision.objects.symmetries import Symmetries

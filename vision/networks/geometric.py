@@ -24,8 +24,9 @@ from vision.networks.geometric_output import GeometricOutput
 from vision.networks.losses import LossConfig, laplace_loss, surface_loss, symmetric_laplace_loss
 from vision.networks.model_config import ModelConfig
 from vision.networks.point_network import PointNetwork
-from vision.networks.pose_model import TrainingAugment, true_pose
+from vision.networks.pose_model import true_pose
 from vision.networks.prediction import PosePrediction
+from vision.networks.preprocessing import TrainingAugment
 from vision.networks.surface import SurfaceTargets
 from vision.networks.validation import COLUMNS
 from vision.scene.framing import window_sides

@@ -14,7 +14,8 @@ from vision.networks.backbones import BackboneConfig, build_backbone
 from vision.networks.geometric_output import GeometricOutput, points_in_image, unflattened
 from vision.networks.heads import PointHead, PointOutput
 from vision.networks.model_config import MOST_WINDOWS, ModelConfig
-from vision.networks.pose_model import Augment, PoseModel, preprocess
+from vision.networks.pose_model import PoseModel
+from vision.networks.preprocessing import Augment, preprocess
 from vision.networks.several_windows import SCENE_ROLL_DEG, WINDOW_ROLL_DEG, averaged, roll_fractions
 from vision.networks.windows import cut, cut_around, make_windows
 from vision.scene.framing import window_sides

@@ -1,4 +1,4 @@
-"""The interface of all models: their queries, their results, and the preprocessing of images.
+"""The interface of all models: their queries and their results.
 
 A model owns its losses, its validation and its export: no other code depends on which one it is. Another package adds
 its own as a subclass of :class:`PoseModel` under the entry point ``dactyl.models``.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -21,35 +21,13 @@ from vision.geometry.rotations import quaternion_to_matrix
 from vision.networks.losses import LossConfig
 from vision.networks.model_config import ModelConfig
 from vision.networks.prediction import PosePrediction
+from vision.networks.preprocessing import TrainingAugment, resize_each
 from vision.networks.validation import pose_columns, pose_metrics
 from vision.scene.scene import Scene
 from vision.solvers.given import PointObservations
 from vision.solvers.self_calibration import RigSolution
 
 _STEPS = 72  # of a full turn, in which continuous symmetries are tried
-
-
-class Augment(Protocol):
-    """Augmentation of images (N, 3, h, w) as they enter a tower in training; it keeps their shape."""
-
-    def adjust_tone(self, images: Tensor) -> Tensor:
-        """Return changed levels from 0 to 255, before they are normalised."""
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Return changed normalised images."""
-
-
-class TrainingAugment(Augment, Protocol):
-    """Everything else that training draws for a model's losses."""
-
-    def cameras_known(self, count: int) -> Tensor:
-        """Return (count, 1, 1) ones and zeros: the samples that receive their true cameras."""
-
-    def windows(self, centre: Tensor, side: Tensor | float, size: int) -> Tensor:
-        """Return windows (..., 2, 3) of ``size`` pixels near true object centres (..., 2), image pixels."""
-
-    def scenes(self, sides: Tensor, size: int) -> Tensor:
-        """Return windows (..., 2, 3) of ``size`` pixels near the whole of images of ``sides`` (...) pixels."""
 
 
 class PoseModel(nn.Module, ABC):
@@ -243,15 +221,8 @@ class PoseModel(nn.Module, ABC):
         return own if cameras == len(own) else [self.image_side] * cameras
 
     def _whole(self, images: Tensor, cameras: int, size: int | None) -> Tensor:
-        """Return images (B * C, 3, H, W) uint8 as squares of ``size`` pixels (:func:`resize`), each of its camera's own
-        side, however large others of the rig are; of ``image_side`` if ``size`` is None and the cameras' sides
-        differ."""
-        sides = self.image_sides(cameras)
-        if len(set(sides)) == 1:
-            return resize(images, size)
-        size = size or self.image_side
-        each = zip(images.unflatten(0, (-1, cameras)).unbind(1), sides, strict=True)
-        return torch.stack([resize(own[..., :side, :side], size) for own, side in each], 1).flatten(0, 1)
+        """Return images (B * C, 3, H, W) uint8 whole, as a tower takes them (:func:`resize_each`)."""
+        return resize_each(images, self.image_sides(cameras), size)
 
     def _check(self, images: Tensor) -> Tensor:
         """Return images as (B * C, 3, H, W) uint8."""
@@ -266,29 +237,3 @@ class PoseModel(nn.Module, ABC):
 def true_pose(batch: Mapping[str, Tensor]) -> Pose:
     """Return the object's true poses of a batch (``train.batches``)."""
     return Pose(quaternion_to_matrix(batch["object_quaternion"]), batch["object_position"])
-
-
-def normalize(images: Tensor) -> Tensor:
-    """Normalise each image (N, 3, h, w) to zero mean and unit variance over all its pixels and channels."""
-    images = images - images.mean(dim=(1, 2, 3), keepdim=True)
-    # torch.var_mean takes twelve times as long on a CPU. One level of 255 is added: a constant image stays at zero.
-    return images / (images.square().mean(dim=(1, 2, 3), keepdim=True).sqrt() + 1.0)
-
-
-def resize(images: Tensor, size: int | None) -> Tensor:
-    """Resize images (N, 3, H, W) uint8 to squares of ``size`` pixels as float, with antialiasing; those that are not
-    square are padded right and below first. If ``size`` is None, only convert to float."""
-    if size is None:
-        return images.float()
-    if (beside := images.shape[-2] - images.shape[-1]) != 0:
-        images = nn.functional.pad(images, (0, max(beside, 0), 0, max(-beside, 0)))
-    if size == images.shape[-1]:
-        return images.float()
-    if images.device.type != "cpu":  # only a CPU resamples bytes, five times as fast as floats
-        images = images.float()
-    return nn.functional.interpolate(images, size=(size, size), mode="bilinear", antialias=True).float()
-
-
-def preprocess(images: Tensor, augment: Augment | None) -> Tensor:
-    """Return a tower's input from images (N, 3, h, w): normalised, and augmented in training."""
-    return normalize(images) if augment is None else augment(normalize(augment.adjust_tone(images)))

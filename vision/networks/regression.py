@@ -15,8 +15,9 @@ from vision.networks.backbones import build_backbone
 from vision.networks.heads import RegressionHead, RegressionOutput, rotation_from_values
 from vision.networks.losses import LossConfig, nearest_symmetric_target, regression_loss
 from vision.networks.model_config import ModelConfig
-from vision.networks.pose_model import Augment, PoseModel, TrainingAugment, preprocess, true_pose
+from vision.networks.pose_model import PoseModel, true_pose
 from vision.networks.prediction import PosePrediction
+from vision.networks.preprocessing import Augment, TrainingAugment, preprocess
 from vision.scene.scene import Scene
 
 CAMERA_FEATURE_UNITS = (1e-3, 1e-3, 1e-3, 0.02, 0.02, 0.02, 0.03, 1.0)
