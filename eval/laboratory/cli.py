@@ -82,9 +82,15 @@ def _calibrate_from(argv: Sequence[str]) -> None:
     found = calibrate_from(config)
     for name, camera in zip(found.rig.names, found.rig.cameras, strict=True):
         _say(
-            f"{name}: focal length {camera.intrinsics[0, 0]:.1f} px ± {found.focal[name]:.2%}, direction ± "
-            f"{found.direction_deg[name]:.2f} degrees"
+            f"{name}: focal length {camera.intrinsics[0, 0]:.1f} px ± {found.focal[name]:.2%} "
+            f"({found.zoomed[name]:+.2%} from where the search began), "
+            f"direction ± {found.direction_deg[name]:.2f} degrees ({found.turned_deg[name]:.2f} from there)"
         )
+        if name in found.far:
+            _say(
+                f"{name}: farther from there than cameras are displaced in training; if it was not moved so far, the "
+                "network does not know such pictures well enough to find it"
+            )
         if found.drift_deg[name]:
             _say(f"{name}: turned by {found.drift_deg[name]:.2f} degrees meanwhile; fix its mount, then record again")
     _say(f"{config.output}: from {found.triplets} triplets")

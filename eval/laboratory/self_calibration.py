@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,8 +16,10 @@ from eval.laboratory.triplets import picture_streams, recorded_triplets, sample_
 from eval.scoring.found_cameras import refuse_several_rigs
 from vision.configuration.bounds import at_least_one, at_most_seconds, known_device, positive
 from vision.errors import DactylError
+from vision.geometry.rotations import geodesic_distance
 from vision.machine.hardware import Precision, torch_device
 from vision.machine.progress import progress
+from vision.published import CAMERA_FOVY_DEG, CAMERA_ROTATION_DEG
 from vision.rigs.calibration import check_calibration_name, refuse_lost_calibration, save_calibration
 from vision.rigs.rig import Rig
 from vision.scene.scene import Scene, require_same
@@ -91,6 +94,8 @@ class FoundRig:
         direction_deg: standard deviation of the direction, degrees.
         focal: standard deviation of the focal length, as a fraction of it.
         drift_deg: rotation of the camera during the recording, degrees; 0 if none was detected.
+        turned_deg: rotation from where the search began, degrees.
+        zoomed: change of the focal length from there, as a fraction of it.
         triplets: number of triplets that were used.
     """
 
@@ -98,7 +103,23 @@ class FoundRig:
     direction_deg: dict[str, float]
     focal: dict[str, float]
     drift_deg: dict[str, float]
+    turned_deg: dict[str, float]
+    zoomed: dict[str, float]
     triplets: int
+
+    @property
+    def far(self) -> list[str]:
+        """Names of the cameras that are farther from where the search began than any that the network was trained on:
+        by half as much again as Table 9 displaces them."""
+        names = []
+        for camera in self.rig.cameras:
+            focal, zoom = camera.intrinsics[1, 1], 1 + self.zoomed[camera.name]
+            opened = np.rad2deg(
+                2 * (np.arctan2(camera.height, 2 * focal) - np.arctan2(camera.height, 2 * focal / zoom))
+            )
+            if abs(opened) > 1.5 * CAMERA_FOVY_DEG or self.turned_deg[camera.name] > 1.5 * CAMERA_ROTATION_DEG:
+                names.append(camera.name)
+        return names
 
 
 def calibrate_from(config: SelfCalibrateConfig) -> FoundRig:
@@ -136,15 +157,26 @@ def calibrate_from(config: SelfCalibrateConfig) -> FoundRig:
         )
     except DactylError as error:
         raise DactylError(f"{config.recording}: {error}; nothing was written") from error
+    began, found = views.cameras.in_frame(motion), solution.cameras.numpy()
+    turned = np.rad2deg(geodesic_distance(began.extrinsics[:, :3, :3], found.extrinsics[:, :3, :3]))
+    zoomed = found.intrinsics[:, 0, 0] / began.intrinsics[:, 0, 0] - 1
     views.move_world(motion)
-    rig = views.calibrated(solution.cameras.numpy(), sizes[0], solution.distortion.numpy())
+    rig = views.calibrated(found, sizes[0], solution.distortion.numpy())
     save_calibration(config.output, rig)
     moved = np.linalg.norm(solution.drift_deg.numpy(), axis=1) * solution.drifted().numpy()
-    direction, focal, drift = (
-        dict(zip(estimator.rig.names, values.tolist(), strict=True))
-        for values in (solution.direction_deviation_deg, solution.deviation[:, 6], moved)
+
+    def by_name(values: Any) -> dict[str, float]:
+        return dict(zip(estimator.rig.names, values.tolist(), strict=True))
+
+    return FoundRig(
+        rig=rig,
+        direction_deg=by_name(solution.direction_deviation_deg),
+        focal=by_name(solution.deviation[:, 6]),
+        drift_deg=by_name(moved),
+        turned_deg=by_name(turned),
+        zoomed=by_name(zoomed),
+        triplets=len(seen.corners),
     )
-    return FoundRig(rig, direction, focal, drift, len(seen.corners))
 
 
 def recorded(config: SelfCalibrateConfig, scene: Scene) -> Iterator[tuple[list[np.ndarray], list[str]]]:

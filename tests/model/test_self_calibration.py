@@ -118,6 +118,27 @@ def test_deviations_are_honest(frames: int) -> None:
     assert within.mean(dim=(0, 1)).min() > 0.5
 
 
+def test_an_object_that_is_seen_too_small_in_all_frames_shortens_no_focal_length() -> None:
+    """An unsure network draws its points towards their middle: focal lengths were six stated deviations too short."""
+    surprise: dict[bool, list[Tensor]] = {False: [], True: []}
+    for seed in range(8):
+        truth = Recording(60, seed=300 + seed, normal=True)
+        corners, landmarks = truth.sights(3.0, 1.0)
+        off = corners.pixels - corners.pixels.mean(dim=2, keepdim=True)
+        small = (
+            3.5 * (3.0 / torch.linalg.vector_norm(off, dim=-1).mean(dim=(0, 2))).square()
+        )  # of the size, each camera
+        assert 0.02 < float(small.min()) < float(small.max()) < 0.1
+        corners = corners._replace(pixels=corners.pixels - small[:, None, None] * off)
+        for shrinks, found in surprise.items():
+            rig = truth.calibrate(corners, landmarks, landmark_offset=0.5, shrinks=shrinks)
+            error = numbers(rig.cameras, truth.nominal) - numbers(truth.rig, truth.nominal)
+            found.append((error / rig.deviation)[:, 6])
+    usual = {shrinks: float(torch.stack(found).square().mean().sqrt()) for shrinks, found in surprise.items()}
+    assert usual[True] < 1.5, usual
+    assert usual[False] > 2.5, usual
+
+
 def test_distortion_is_found_on_request() -> None:
     truth = Recording(60, seed=3)
     k1 = 0.5

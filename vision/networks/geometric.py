@@ -167,7 +167,9 @@ class GeometricModel(PointNetwork):
         nominal = nominal._replace(height=heights if whole else heights.max().expand(count))
         offset = _LANDMARK_OFFSET * self.image_side
         names = self.scene.rig.names if whole else None
-        solution = self_calibrate(self._subject.cpu(), points, landmarks, nominal, offset, distortion, names)
+        solution = self_calibrate(
+            self._subject.cpu(), points, landmarks, nominal, offset, distortion, names, shrinks=True
+        )
         spread, most = float(lower_median(solution.spread)), _MOST_SPREAD * float(heights.max())
         if spread > (limit := min(UNUSUAL * self.typical_spread, most)):
             raise DactylError(

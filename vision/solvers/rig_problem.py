@@ -34,21 +34,28 @@ class RigProblem:
         landmark_offset: pixels, standard deviation of a landmark's detection offset that is the same in all frames; 0
             for none.
         distortion: whether to estimate each camera's radial distortion, too.
+        shrinkage: (C,) standard deviation of the fraction by which a camera's detections of the object's points are
+            too far from their middle in all frames alike; zeros for none.
 
     Attributes:
         cameras: number of cameras, C.
         precision: (C, 7 + E) of the cameras' numbers, additional ones included.
     """
 
-    def __init__(self, frames: Problem, precision: Tensor, landmark_offset: float, distortion: bool) -> None:
+    def __init__(
+        self, frames: Problem, precision: Tensor, landmark_offset: float, distortion: bool, shrinkage: Tensor
+    ) -> None:
         self.frames, self.cameras, self.distortion = frames, len(precision), distortion
         count = len(frames.points)
         hand = frames.seen.weight.shape[2] - count
         offsets = 2 * (hand + 1) if landmark_offset > 0 else 0  # one for each landmark, and one for all together
-        further = precision.new_full((self.cameras, offsets), max(landmark_offset, 1e-9) ** -2)
-        if distortion:
-            further = torch.cat([further, precision.new_full((self.cameras, 1), _DISTORTION_DEVIATION**-2)], dim=1)
-        self.precision = torch.cat([precision, further], dim=1)  # (C, 7 + E)
+        numbers = [precision, precision.new_full((self.cameras, offsets), max(landmark_offset, 1e-9) ** -2)]
+        self.shrinks = bool((shrinkage > 0).any())
+        if self.shrinks:
+            numbers.append(shrinkage[:, None].clamp_min(1e-6) ** -2)
+        if distortion:  # the last one
+            numbers.append(precision.new_full((self.cameras, 1), _DISTORTION_DEVIATION**-2))
+        self.precision = torch.cat(numbers, dim=1)  # (C, 7 + E)
         by_offset = precision.new_zeros(count + hand, 2, offsets)
         for landmark in range(hand if offsets else 0):
             for axis in range(2):
@@ -78,6 +85,12 @@ class RigProblem:
         if not rig.further.shape[1]:
             return view, None
         more = self.by_offset.expand(*view.residual.shape[:2], -1, -1)
+        if self.shrinks:
+            about = view.off_axis.clone()
+            count = len(self.frames.points)
+            about[:, :, :count] -= about[:, :, :count].mean(dim=2, keepdim=True)
+            about[:, :, count:] = 0.0
+            more = torch.cat([more, about.flatten(2)[..., None]], dim=-1)
         if self.distortion:
             radial = (view.off_axis * view.slope.square().sum(dim=-1, keepdim=True)).flatten(2)
             more = torch.cat([more, radial[..., None]], dim=-1)
