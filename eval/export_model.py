@@ -37,7 +37,9 @@ def main_export_model(argv: Sequence[str]) -> None:
 
     A regression outputs poses. A geometric network outputs the object's corners in pixels with their expected errors,
     from which vision.solvers.bundle.solve_pose computes poses. The outputs of another package's model are up to that
-    package. All accept any number of triplets from one on.
+    package. All accept any number of triplets from one on, with images of the size that the command prints; those of
+    smaller cameras are padded with black on the right and below. The file names its cameras and keypoints (dactyl.json
+    in its metadata).
 
     examples:
       dactyl export-model --checkpoint runs/best/best.ckpt --output network.onnx
@@ -49,4 +51,9 @@ def main_export_model(argv: Sequence[str]) -> None:
 
     model = PoseEstimator.load(str(config.checkpoint), windows=config.windows).model
     (export_onnx if config.output.suffix == ".onnx" else export_program)(model, config.output)
-    Console().print(f"{config.output}: {config.output.stat().st_size:,} bytes", highlight=False)
+    height, width = model.image_shape
+    Console().print(
+        f"{config.output}: {config.output.stat().st_size:,} bytes; images {width} x {height} of cameras "
+        f"{', '.join(model.scene.rig.names)}",
+        highlight=False,
+    )

@@ -207,7 +207,8 @@ class TripletDataModule(lightning.LightningDataModule):
     def _refuse_mismatch(self) -> None:
         """Raise DactylError unless all training and validation data show the same scene."""
         if (stored := self.stored) is not None:
-            require_same(self.scene, stored.scene, str(self.config.train), to_a_network=True)
+            others = "" if self.config.val is None else f": unlike {self.config.val} (data.val)"
+            require_same(self.scene, stored.scene, f"{self.config.train}{others}", to_a_network=True)
         if self.online is not None:
             require_same(self.scene, self.online.scene, "data.online", to_a_network=True)
 

@@ -85,6 +85,11 @@ def train(config: TrainConfig, options: dict[str, Any], data: TripletDataModule)
             "data.val: made of the states of data.train: errors on it, by which best.ckpt is chosen, are those of "
             "poses that were learnt; render it of other states",
         )
+    if 0 < (count := len(data.train_numbers)) < config.data.batch_size and config.data.online is None:
+        console.print(
+            f"data.batch_size: {config.data.batch_size:,}, and {config.data.train} has {count:,} triplets to train on: "
+            "a batch holds some of them several times",
+        )
     if config.data.verify and first:
         data.verify()
     if config.threads is not None:

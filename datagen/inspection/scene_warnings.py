@@ -19,6 +19,7 @@ from vision.scene.scene import Scene
 from vision.scene.surroundings import Background
 
 _LEAST_PIXELS = 30  # no network estimates the pose of an object smaller than this in an image well
+_FOLDS_BACK = 0.7  # of the angle to the corner; polynomials of wide lenses end near it
 _FAR_FROM_MIDDLE = 0.12  # of a side: calibrations of whole images lie nearer to it
 _LEAST_DENSITY, _GREATEST_DENSITY = 30.0, 23_000.0  # kg/m^3, foam and platinum
 _FACING_APART = 0.02  # fraction of the edges, because reduced meshes have some inconsistent ones
@@ -145,11 +146,24 @@ def _camera_warnings(scene: Scene, camera: Camera, start: FloatArray) -> Iterato
             f"camera {camera.name}: its principal point is {100 * off.max():.0f} % of a side from the image's middle; "
             f"is {camera.width} x {camera.height} the size for which it was calibrated?"
         )
+    lens = camera.distortion
+    if lens is not None and lens.max_angle < _FOLDS_BACK * _corner_angle(camera):
+        yield (
+            f"camera {camera.name}: its distortion folds back {np.rad2deg(lens.max_angle):.0f} degrees from the axis, "
+            "far inside of the image; check the coefficients' signs and decimal points"
+        )
     if scene.background.kind == "plane" and _sees_past(camera, scene.background):
         yield (
             f"camera {camera.name}: sees past the background's border, where pictures are black, whatever is "
             "randomized; enlarge background.half_size, or look down more steeply"
         )
+
+
+def _corner_angle(camera: Camera) -> float:
+    """Return the largest angle from the axis to a corner of a camera's image without distortion, radians."""
+    corners = np.array([[x, y] for x in (0, camera.width) for y in (0, camera.height)])
+    off = (corners - camera.intrinsics[:2, 2]) / np.diag(camera.intrinsics)[:2]
+    return float(np.arctan(np.linalg.norm(off, axis=1).max()))
 
 
 def _sees_past(camera: Camera, plane: Background) -> bool:

@@ -6,9 +6,10 @@ import itertools
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import IO, Any
 
 from eval.estimation.config import EstimateConfig
@@ -22,6 +23,7 @@ from vision.io.files import atomic_write, refuse_other_content, refuse_unwritabl
 from vision.machine.progress import progress
 from vision.statistics.spacing import evenly_spaced
 
+_CONTRADICTS, _FEWEST, _LEAST_PX = 4.0, 5, 0.1  # times as far, triplets, and pixels that are no error
 _BEGINS = b'{"key"'  # every file of poses
 
 
@@ -34,6 +36,8 @@ class EstimationSummary:
         triplets: number of triplets.
         tracking: how often the object was lost, in words; empty without tracking.
         unusual: keys of the triplets whose images look unlike the training images.
+        disagreement: for each camera, how many times as far as expected its keypoints are from the pose, in each
+            triplet; empty of a regression.
         remarks: what else the user should know.
     """
 
@@ -41,6 +45,7 @@ class EstimationSummary:
     triplets: int = 0
     tracking: str = ""
     unusual: list[str] = field(default_factory=list)
+    disagreement: dict[str, list[float]] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 
 
@@ -143,9 +148,24 @@ def _estimates(
                 drawn.add(estimate)
                 summary.triplets += 1
                 summary.unusual += [estimate.key] if estimate.unusual else []
+                for name, seen in estimate.quality.items():
+                    times = seen.residual_px / max(seen.expected_px, _LEAST_PX)
+                    summary.disagreement.setdefault(name, []).append(times)
                 yield estimate
             advance(len(batch))
     drawn.finish(source.name)
+    summary.remarks += _contradictions(summary.disagreement)
+
+
+def _contradictions(disagreement: Mapping[str, Sequence[float]]) -> Iterator[str]:
+    """Yield a line for each camera whose keypoints contradict the poses in most triplets: two good cameras hide a bad
+    one from what is said of each triplet."""
+    for name, times in disagreement.items():
+        if len(times) >= _FEWEST and (usual := median(times)) > _CONTRADICTS:
+            yield (
+                f"{name}: its keypoints are {usual:.0f} times as far from the poses as expected (median): are its "
+                "pictures its own, and its calibration right?"
+            )
 
 
 class _Overlays:

@@ -113,7 +113,8 @@ def main_import_recording(argv: Sequence[str]) -> None:
     for name, placed in about["camera_displacement"].items():
         _say(f"{name}: {placed['mm']:.0f} mm and {placed['degrees']:.1f} degrees from the trained camera")
     if about["colors"] == "cannot tell":
-        _say("the object's colours cannot tell whether its rotations are right: look at some pictures")
+        why = "" if dataset.object.faces else ", because a mesh has no faces of one colour"
+        _say(f"the object's colours cannot tell whether its rotations are right{why}: look at some pictures")
     for reason, count in dropped.most_common():
         _say(f"dropped {count:,}: {reason}")
     _say(f"{config.output}: {len(dataset):,} triplets")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -81,7 +82,7 @@ class NetworkViews(ABC):
 
     @abstractmethod
     def remarks(self, pictures: Sequence[np.ndarray]) -> list[str]:
-        """Return what happens to such images where their user may not expect it."""
+        """Return what happens to such images where their user may not expect it; DactylError if they are exchanged."""
 
     @abstractmethod
     def _converted(self, camera: Camera, picture: np.ndarray, where: Path) -> np.ndarray:
@@ -133,12 +134,19 @@ class CentralViews(NetworkViews):
                 f"{', '.join(lenses)}: undistorted with the lenses of the network's scene; if the pictures are "
                 "already, add --rectified true"
             )
-        for camera, picture in zip(self.rig.cameras, pictures, strict=True):
-            height, width, _ = picture.shape
-            _, _, wide, high = _cut(camera, width, height)
-            if (width - wide) + (height - high) > 1:
+        shapes = [picture.shape[:2] for picture in pictures]
+        for (one, here), (other, there) in itertools.combinations(zip(self.rig.cameras, shapes, strict=True), 2):
+            if _fits(one, there) and _fits(other, here) and not _fits(one, here) and not _fits(other, there):
+                raise DactylError(
+                    f"pictures: {one.name}'s have the shape of {other.name}'s, and {other.name}'s of {one.name}'s; "
+                    "exchange them"
+                )
+        for camera, (height, width) in zip(self.rig.cameras, shapes, strict=True):
+            if not _fits(camera, (height, width)):
+                _, _, wide, high = _cut(camera, width, height)
                 seen = f"of {width}x{height} pixels the middle {wide}x{high} is seen, without calibration"
-                return [*found, f"{camera.name}: {seen}"]
+                lens = "; is the lens still that of the network's scene?" if camera.distortion is not None else ""
+                found.append(f"{camera.name}: {seen}{lens}")
         return found
 
     def _converted(self, camera: Camera, picture: np.ndarray, where: Path) -> np.ndarray:
@@ -189,6 +197,13 @@ def _middle(camera: Camera, picture: np.ndarray) -> np.ndarray:
     # Where it enlarges, the mean over an area only repeats pixels.
     smooth = cv2.INTER_AREA if width >= camera.width else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(cut, (camera.width, camera.height), interpolation=smooth))
+
+
+def _fits(camera: Camera, shape: tuple[int, ...]) -> bool:
+    """Return whether images of ``shape`` (height, width) have the camera's aspect ratio, to a pixel."""
+    height, width = shape
+    _, _, wide, high = _cut(camera, width, height)
+    return (width - wide) + (height - high) <= 1
 
 
 def _cut(camera: Camera, width: int, height: int) -> tuple[int, int, int, int]:

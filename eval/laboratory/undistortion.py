@@ -47,7 +47,7 @@ class View:
         if (width, height) != (self.source.width, self.source.height):
             raise DactylError(
                 f"{where}: {width}x{height} pixels, the calibration is of "
-                f"{self.source.width}x{self.source.height}; calibrate at the recording's resolution"
+                f"{self.source.width}x{self.source.height}; calibrate (or give lenses) at the recording's resolution"
             )
         if self.reduced != (width, height):
             picture = cv2.resize(picture, self.reduced, interpolation=cv2.INTER_AREA)

@@ -23,6 +23,7 @@ from datagen.sim.scene import compile_scene
 from tests.scenes import scene
 from vision.errors import DactylError
 from vision.geometry.cameras import look_at, project
+from vision.geometry.distortion import Lens
 from vision.objects.mesh_symmetries import symmetries_change_colors
 from vision.objects.pose_object import Mesh, Part, Piece, PoseObject
 from vision.objects.symmetries import Symmetries
@@ -315,6 +316,18 @@ def test_a_flat_piece_is_one_line() -> None:
     flat = replace(scene("block").object, pieces=(Piece(kind="hull", vertices=corners),))
     with pytest.raises(DactylError, match="object block: a convex piece is flat"):
         compile_scene(changed(object=flat))
+
+
+@pytest.mark.parametrize(("k1", "said"), [(-0.28, False), (0.2, False), (-28.0, True)])
+def test_a_distortion_that_folds_back_inside_of_the_image_is_warned_of(k1: float, said: bool) -> None:
+    """A decimal point that slipped."""
+    block = scene("block")
+    first, *others = block.rig.cameras
+    bent = replace(first, distortion=Lens(coefficients=(k1, 0.0, 0.0, 0.0)))
+    found = [
+        each for each in warnings(changed(rig=replace(block.rig, cameras=(bent, *others)))) if "folds back" in each
+    ]
+    assert [each.split(":")[0] for each in found] == [f"camera {first.name}"] * said
 
 
 def test_a_calibration_of_another_size_is_warned_of() -> None:

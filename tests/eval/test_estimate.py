@@ -17,6 +17,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from dactyl.cli import main
+from eval.estimation.run import _contradictions
 from eval.laboratory.calibration_files import read_calibration
 from eval.laboratory.network_views import CentralViews
 from tests.eval.lab import opencvs, write_csv
@@ -397,3 +398,11 @@ def test_a_network_of_other_cameras_is_named_as_the_reason(
     write_csv(tmp_path / f"{NAMES[0]}.csv", "time_s,file", [["0", f"{NAMES[0]}/0.png"]])
     assert main(["estimate", "--pictures", str(tmp_path)]) == 1
     assert f"has no {NAMES[1]}.csv; the network's cameras are left, top, right" in capsys.readouterr().err
+
+
+def test_a_camera_that_contradicts_the_others_in_most_triplets_is_named() -> None:
+    """Two good cameras hid a wrong calibration of the third: each triplet's spread is a mean over all."""
+    usual, wrong = [1.0, 1.5, 0.8, 9.0, 1.2], [7.0, 6.0, 1.0, 8.0, 6.5]
+    (line,) = _contradictions({"left": usual, "top": wrong, "right": usual})
+    assert line.startswith("top: its keypoints are 6 times as far from the poses as expected")
+    assert not list(_contradictions({"top": wrong[:4]})), "too few to tell"

@@ -407,6 +407,21 @@ def test_lenses_that_are_known_are_kept(
         SelfCalibrateConfig(tmp_path, tmp_path / "calibration.json", lenses=files, distortion=True)
 
 
+def test_exchanged_cameras_of_different_shapes_are_refused_and_each_cut_is_named() -> None:
+    """Only the first camera that was cut was named, and exchanged ones were cropped in silence."""
+    left, top, right = RIG.cameras
+    wide = structs.replace(top, width=320, height=180)
+    bent = structs.replace(right, distortion=Lens(coefficients=(-0.1, 0, 0, 0)))
+    views = CentralViews(Rig(cameras=(left, wide, bent)))
+    square, broad = np.zeros((400, 400, 3), np.uint8), np.zeros((360, 640, 3), np.uint8)
+    assert not [line for line in views.remarks([square, broad, square]) if "middle" in line]
+    with pytest.raises(DactylError, match="pictures: left's have the shape of top's, and top's of left's; exchange"):
+        views.remarks([broad, square, square])
+    cut = [line for line in views.remarks([broad, broad, broad]) if "middle" in line]
+    assert [line.split(":")[0] for line in cut] == ["left", "right"]
+    assert "is the lens still that of the network's scene?" in cut[1]
+
+
 CAPTURE = np.array([[0.0, -0.8, 0.6, 0.4], [1.0, 0.0, 0.0, -1.2], [0.0, 0.6, 0.8, 0.3], [0.0, 0.0, 0.0, 1.0]])
 """Capture to world: as far from each other as a board on a table is from a simulation."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +16,7 @@ from vision.estimator import PoseEstimator
 from vision.geometry.cameras import Cameras
 from vision.networks.backbones import BackboneConfig
 from vision.networks.confidence import DeviationFit, honest_deviation
-from vision.networks.export import ExportedNetwork, export_onnx, export_program
+from vision.networks.export import METADATA, ExportedNetwork, export_onnx, export_program, metadata
 from vision.networks.geometric import GeometricModel
 from vision.networks.model import build_model
 from vision.networks.model_config import ModelConfig, WindowConfig
@@ -84,6 +85,12 @@ def test_parity(head: Literal["regression", "geometric"], windows: int, of: Scen
     export_onnx(model, tmp_path / "network.onnx")
     program = torch.export.load(tmp_path / "network.pt2").module()
     session = runtime.InferenceSession(str(tmp_path / "network.onnx"), providers=["CPUExecutionProvider"])
+    stored = session.get_modelmeta().custom_metadata_map[METADATA]
+    extra = {METADATA: ""}
+    torch.export.load(tmp_path / "network.pt2", extra_files=extra)
+    assert json.loads(stored) == json.loads(extra[METADATA]) == metadata(model)
+    sizes = [(camera["width"], camera["height"]) for camera in json.loads(stored)["cameras"]]
+    assert sizes == [(camera.width, camera.height) for camera in of.rig.cameras]
     network = ExportedNetwork(model)
     assert [output.name for output in session.get_outputs()] == list(network.outputs)
     assert session.get_modelmeta().description.startswith(f"images: uint8 (B, 3, 3, {height}, {width}), B >= 1; RGB")

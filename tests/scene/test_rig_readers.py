@@ -264,6 +264,7 @@ def test_what_stands_before_the_only_document_does_not_matter(tmp_path: Path, be
     [
         ({"fovy_deg": 45.0, "cx": 300.0}, "fovy_deg says the focal lengths and the middle; leave cx out"),
         ({"fovy_deg": 45.0, "fy": 900.0}, "leave fy out"),
+        ({"fovy_deg": 0.38}, "fovy_deg must lie between 1 and 180, got 0.38; is it in radians?"),
         ({"fx": 500.0, "position": None, "extrinsics": np.eye(4)}, "extrinsics say the direction; leave look_at out"),
     ],
 )

@@ -8,11 +8,13 @@ geometric network returns ``pixels`` (B, C, K, 2) of the object's corners and ``
 each in pixels; with a window also ``landmarks`` (B, C, L, 2) of the hand and ``landmark_scale`` (B, C, L), all as the
 solvers take them. The pose follows by :func:`vision.solvers.bundle.solve_pose` from the true cameras, by
 :func:`vision.solvers.bundle.solve_bundle` from the nominal ones: float64 linear algebra that ONNX has no operators for.
+A file also holds :func:`metadata`.
 """
 
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ from vision.io.files import atomic_write
 from vision.machine.extras import optional
 from vision.networks.pose_model import PoseModel
 
+METADATA = "dactyl.json"
+"""Name under which a file holds :func:`metadata`: of ``metadata_props`` (ONNX), of ``extra_files`` (torch.export)."""
 _OPSET = 18  # the first whose Resize smooths before it downsamples, as the network does
 
 
@@ -44,6 +48,29 @@ class ExportedNetwork(nn.Module):
         return tuple(self.model.exported(self.model(images)).values())
 
 
+def metadata(model: PoseModel) -> dict[str, Any]:
+    """Return what a program needs to know that uses an exported network: its cameras, in order, with the size, K and
+    extrinsics of their images (smaller ones are padded with black on the right and below), and the keypoints whose
+    pixels it returns, metres in the object's frame."""
+    cameras = [
+        {
+            "name": camera.name,
+            "width": camera.width,
+            "height": camera.height,
+            "intrinsics": camera.intrinsics.tolist(),
+            "extrinsics": camera.extrinsics.tolist(),
+        }
+        for camera in model.scene.rig.cameras
+    ]
+    height, width = model.image_shape
+    return {
+        "images": {"width": width, "height": height, "padding": "black, on the right and below"},
+        "cameras": cameras,
+        "object": model.object.name,
+        "keypoints": model.object.keypoints.tolist(),
+    }
+
+
 def example_images(model: PoseModel) -> Tensor:
     """Return two samples of noise: a batch of one would be traced as a constant."""
     (height, width), cameras = model.image_shape, len(model.scene.rig)
@@ -55,7 +82,8 @@ def export_program(model: PoseModel, path: Path) -> None:
     network, example, dynamic = _traced(model)
     buffer = io.BytesIO()
     with torch.no_grad():
-        torch.export.save(torch.export.export(network, (example,), dynamic_shapes=dynamic), buffer)
+        program = torch.export.export(network, (example,), dynamic_shapes=dynamic)
+        torch.export.save(program, buffer, extra_files={METADATA: json.dumps(metadata(model))})
     atomic_write(path, buffer.getvalue())
 
 
@@ -83,6 +111,7 @@ def export_onnx(model: PoseModel, path: Path) -> None:
     assert program is not None
     proto = program.model_proto
     proto.doc_string = proto.graph.input[0].doc_string = _images_text(example)
+    onnx.helper.set_model_props(proto, {METADATA: json.dumps(metadata(model))})
     onnx.checker.check_model(proto)
     atomic_write(path, proto.SerializeToString())
 

@@ -14,6 +14,7 @@ from vision.plain import ArrayOf, Plain, Vector3
 from vision.rigs.rig import Camera, Rig
 from vision.rigs.rig_readers import Intrinsics, read_intrinsics, read_rig
 
+_NARROWEST_DEG = 1.0
 # Columns are OpenCV's camera axes (right, down, forward) in OpenGL's and MuJoCo's camera frame (right, up, backward).
 _OPENGL_TO_OPENCV = np.diag([1.0, -1.0, -1.0])
 
@@ -85,8 +86,11 @@ class CameraFile(Plain, frozen=True):
         if (self.fovy_deg is None) == (self.fx is None):
             raise ValueError(f"{here}: give either fovy_deg or fx")
         if self.fovy_deg is not None:
-            if not 0.0 < self.fovy_deg < 180.0:
-                raise ValueError(f"{here}: fovy_deg must lie between 0 and 180, got {self.fovy_deg}")
+            if not _NARROWEST_DEG < self.fovy_deg < 180.0:
+                hint = "; is it in radians?" if 0.0 < self.fovy_deg < _NARROWEST_DEG else ""
+                raise ValueError(
+                    f"{here}: fovy_deg must lie between {_NARROWEST_DEG:g} and 180, got {self.fovy_deg}{hint}"
+                )
             self._refuse("fovy_deg says the focal lengths and the middle", "fy", "cx", "cy")
             return camera_matrix(self.fovy_deg, width, height)
         assert self.fx is not None

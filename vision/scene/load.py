@@ -115,7 +115,11 @@ def _part(value: Any, scene: Path, folder: str, registry: Registry | None, kind:
     there = sorted(path.stem for path in (SCENES / folder).glob("*.yaml"))
     there += list(registry.names()) if registry is not None else []
     what = folder.removesuffix("s")
-    raise DactylError(f"{scene}: {what}: no {what} '{value}': give a file beside it, or one of {', '.join(there)}")
+    if value.lower().endswith((".xml", ".mjcf", ".urdf", ".obj", ".ply", ".stl", ".glb")):
+        expected = f"a YAML file that describes the {what} and names this one (docs/own-scene.md)"
+    else:
+        expected = f"a file beside it, or one of {', '.join(there)}"
+    raise DactylError(f"{scene}: {what}: no {what} '{value}': give {expected}")
 
 
 def _rig(value: Any, scene: Path) -> Rig:

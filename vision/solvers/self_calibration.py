@@ -47,10 +47,10 @@ _MOST_TURN = math.radians(0.6)  # largest accepted deviation of a camera's rotat
 _ANGLES_WEIGHT = 0.01  # factor on the weight of the wrist's usual angles: a recording may hold others in all frames
 _LEAST_DRIFT_DEG, _CERTAIN_DRIFT = 0.02, 4.0  # what counts as one, at least: degrees, and its own deviations
 _MOST_CONTRADICTION = 3.0  # recordings show 0.8 to 1.1, cameras that Table 9 displaced for each triplet 3.7 to 5
-_SHRINKAGE = 5.0
-"""Deviation of the fraction by which the object is seen too small, in squares of the keypoints' expected error as a
-fraction of their distance from their middle. Best estimates shrink by such a square. Two networks trained for minutes,
-with errors of 7 to 13 %, shrank it by 3 to 7 times the square, and the shipped block with 2 % by 0 to 1.3 times."""
+_SHRINKAGE = 50.0
+"""Deviation of the fraction by which the object is seen too small, in cubes of the keypoints' expected error as a
+fraction of their distance from their middle. With errors of 2 % (the shipped block) it was 0.03 and 0.04 %, with 8 and
+13 % (two networks trained for minutes) 1.6 to 3.6 and 4 to 13 %: 20 to 76 times the cube."""
 _MOST_SHRINKAGE = 0.3
 _LEAST_WEIGHT = 1e-2  # 1 / pixels^2: a point with an expected error above 10 pixels counts as not seen
 
@@ -161,7 +161,7 @@ def _shrinkage(named: WeightedPixels) -> Tensor:
     error = named.weight.clamp_min(1e-12).rsqrt() / off.clamp_min(1e-9)
     known = torch.where(seen, error, torch.full_like(error, torch.nan))
     usual: Tensor = known.transpose(0, 1).flatten(1).nanmedian(dim=1).values.nan_to_num(1.0)
-    return (_SHRINKAGE * usual.square()).clamp(max=_MOST_SHRINKAGE)
+    return (_SHRINKAGE * usual**3).clamp(max=_MOST_SHRINKAGE)
 
 
 def refuse_moved(solution: RigSolution, names: Sequence[str] | None) -> None:
