@@ -53,8 +53,8 @@ class SelfCalibrateConfig:
         windows: number of windows around the object, rolled against each other, in which the network sees each image;
             what it finds is averaged (test-time augmentation): errors become smaller, and its time grows with it. Null
             takes the network's own number, model.window.count.
-        precision: number format of the network: bfloat16, up to twice as fast where the machine has instructions for
-            it; auto, bfloat16 there and float32 elsewhere; or float32, the same cameras on every machine.
+        precision: number format of the network: float32, the same cameras on every machine; bfloat16, up to twice as
+            fast where the machine has instructions for it; or auto, bfloat16 there and float32 elsewhere.
     """
 
     recording: Path
@@ -69,7 +69,7 @@ class SelfCalibrateConfig:
     picture_bits: int | None = None
     device: str = "auto"
     windows: int | None = None
-    precision: Precision = "auto"
+    precision: Precision = "float32"
 
     def __post_init__(self) -> None:
         check_calibration_name(self.output)
