@@ -115,7 +115,8 @@ def test_cameras_of_a_recording_are_those_of_its_observations(monkeypatch: pytes
     estimator, asked = PoseEstimator(model_and_cameras("windowed")[0]), list[tuple[Any, ...]]()
     spread = torch.full((3,), 0.1)
 
-    def solve(*arguments: Any) -> SimpleNamespace:
+    def solve(*arguments: Any, shrinks: bool) -> SimpleNamespace:
+        assert shrinks, "networks draw points towards their middle"
         asked.append(arguments)
         return SimpleNamespace(spread=spread, contradiction=torch.zeros(2))
 
