@@ -7,9 +7,8 @@ from numpy.typing import NDArray
 
 from datagen.appearance.sample import Sample
 from datagen.workers.pool import TransientError
-from vision.geometry.cameras import Cameras, project
-from vision.geometry.poses import Pose
-from vision.objects.pose_object import PoseObject
+from vision.geometry.cameras import project
+from vision.geometry.rotations import FloatArray
 from vision.rigs.rig import Rig
 from vision.scene.scene import Scene
 
@@ -22,10 +21,9 @@ def is_blank(image: NDArray[np.uint8]) -> bool:
     return float(image.std(axis=(0, 1)).max()) < _MIN_FRAME_STD
 
 
-def views_of_object(target: PoseObject, rig: Rig, pose: Pose, cameras: Cameras) -> NDArray[np.bool_]:
-    """Return for each of the rig's cameras (C,) whether a keypoint of the object lies in its image: it then cannot be
-    blank. Elsewhere, without a background, it may be."""
-    pixels = project(pose.transform(target.keypoints), cameras)
+def cameras_that_see(rig: Rig, pixels: FloatArray) -> NDArray[np.bool_]:
+    """Return for each camera (C,) whether a keypoint of the object, at ``pixels`` (C, K, 2), lies in its image: it then
+    cannot be blank. Elsewhere, without a background, it may be."""
     sizes = np.stack([rig.nominal.width, rig.nominal.height], axis=-1)[:, None]
     return np.asarray(((pixels >= 0) & (pixels <= sizes)).all(axis=-1).any(axis=-1))
 
@@ -47,7 +45,8 @@ class FrameGuard:
         """
         blank = np.array([is_blank(image) for image in self._rig.without_padding(images)])
         if blank.any():
-            blank &= views_of_object(self._object, self._rig, sample.pose, sample.appearance.cameras) | blank.all()
+            pixels = project(sample.pose.transform(self._object.keypoints), sample.appearance.cameras)
+            blank &= cameras_that_see(self._rig, pixels) | blank.all()
             if blank.any():
                 self._refuse(sample, int(blank.argmax()), "came out blank")
         if self._before is not None:

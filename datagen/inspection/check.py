@@ -13,7 +13,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from datagen.appearance.sample import Appearance, Sample
-from datagen.generate.frames import is_blank, views_of_object
+from datagen.generate.frames import cameras_that_see, is_blank
 from datagen.pictures.numpy_effects import apply_effects
 from datagen.render import RENDERERS, traits_of
 from datagen.render.base import RENDERING, RenderOptions
@@ -22,6 +22,7 @@ from vision.configuration.bounds import not_negative
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras, project
 from vision.geometry.poses import Pose
+from vision.geometry.rotations import FloatArray
 from vision.io.decode import convert
 from vision.io.store import Location, names
 from vision.machine.progress import progress
@@ -105,14 +106,14 @@ def _sample_faults(dataset: TripletDataset) -> Iterator[str]:
             try:
                 sample = dataset[number]
                 dataset.appearance(number)
-                faults = [f"label.json: {what}" for what in _label_faults(dataset, sample)]
+                pose = Pose.from_columns(sample, "object")
+                pixels = project(pose.transform(dataset.object.keypoints), Cameras.from_label(sample))
+                shown = cameras_that_see(dataset.rig, pixels)
+                faults = [f"label.json: {what}" for what in _label_faults(sample, pixels, bool(shown.any()))]
                 faults += _mask_faults(dataset, number, sample)
             except DactylError as error:
                 yield str(error)
                 continue
-            shown = views_of_object(
-                dataset.object, dataset.rig, Pose.from_columns(sample, "object"), Cameras.from_label(sample)
-            )
             for camera, image in enumerate(dataset.rig.without_padding(sample["images"])):
                 if shown[camera] and is_blank(image):
                     yield f"{where}.{dataset.rig.names[camera]}.jpg: blank; delete the shard and rerun dactyl render"
@@ -136,12 +137,17 @@ def _repeated_images(dataset: TripletDataset, digests: NDArray[np.uint64]) -> It
         yield f"{name(place)}: the same picture as {name(before)}"
 
 
-def _label_faults(dataset: TripletDataset, sample: dict[str, Any]) -> Iterator[str]:
-    pose = Pose.from_columns(sample, "object")
-    pixels = project(pose.transform(dataset.object.keypoints), Cameras.from_label(sample))
+def _label_faults(sample: dict[str, Any], pixels: FloatArray, shown: bool) -> Iterator[str]:
+    """Yield what is wrong with a label.
+
+    Args:
+        sample: the sample.
+        pixels: (C, K, 2) of the object's keypoints.
+        shown: whether one of them lies in an image.
+    """
     if not np.isfinite(pixels).all():
         yield "the object is behind a camera"
-    elif not views_of_object(dataset.object, dataset.rig, pose, Cameras.from_label(sample)).any():
+    elif not shown:
         yield "the object projects outside of every picture"
     stored = sample.get("keypoints_2d", pixels)
     if stored.shape != pixels.shape or not np.allclose(stored, pixels, rtol=0, atol=_PIXEL_TOLERANCE, equal_nan=True):
