@@ -62,12 +62,16 @@ def main_states(argv: Sequence[str]) -> None:
       dactyl states --scene prism --output data/states-prism --count 100000
     """
     from datagen.states.collect import StatesConfig, collect
+    from datagen.states.coverage import stillness_warning
 
     config = parse(StatesConfig, argv, "dactyl states", main_states.__doc__ or "")
     states = collect(config)
-    Console().print(
+    console = Console()
+    console.print(
         f"{config.output}: {len(states):,} states of the {states.scene.object.name} by policy {states.policy}"
     )
+    if warning := stillness_warning(states):
+        console.print(f"{config.output}: warning: {warning}")
 
 
 def main_coverage(argv: Sequence[str]) -> None:

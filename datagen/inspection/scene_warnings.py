@@ -35,7 +35,10 @@ def warnings(scene: Scene) -> Iterator[str]:
     if scene.background.kind != "none" and work.start[2] < scene.background.centre[2]:
         yield f"workspace: the object starts at {work.start[2]:g} m, below the {scene.background.kind}"
     if scene.hand is not None and not scene.hand.actuators:
-        yield "hand: it has no actuators, so nothing moves it: all images will show it as it falls or stays"
+        yield (
+            "hand: it has no actuators, so nothing moves it: all images will show it as it falls or stays; "
+            "add <position> actuators to its MJCF (a URDF's joints get servos)"
+        )
     for camera in scene.rig.cameras:
         yield from _camera_warnings(scene, camera, start)
     for number, camera in enumerate(scene.rig.cameras):

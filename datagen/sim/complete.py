@@ -9,8 +9,8 @@ import mujoco
 
 from datagen.sim.controls import control_of
 from datagen.sim.hand import hand_file, load_hand, whole_model
-from datagen.sim.hand_files import model_digest
 from datagen.sim.hand_model import fingertip_names, fixed_landmarks, visual_group
+from datagen.sim.model_files import model_digest
 from vision.errors import DactylError
 from vision.io.kept import KeptWhileFilesStay
 from vision.scene.hand import Hand

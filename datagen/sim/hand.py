@@ -12,11 +12,12 @@ import mujoco
 import numpy as np
 
 from datagen.sim.backgrounds import FLOOR
-from datagen.sim.hand_files import model_digest, model_files
 from datagen.sim.hand_model import far_end, is_tip
 from datagen.sim.hand_settings import compiler_weighs, forget_defaults, forget_world
 from datagen.sim.menagerie import menagerie_file
+from datagen.sim.model_files import is_urdf, model_digest, model_files
 from datagen.sim.objects import OBJECT
+from datagen.sim.urdf import read_urdf
 from vision.errors import DactylError, printable, shortened
 from vision.scene.hand import Hand
 
@@ -32,7 +33,7 @@ _OURS = (OBJECT, FLOOR)  # names, or beginnings of names, of what a scene adds
 
 
 def hand_file(hand: Hand) -> Path:
-    """Return the MJCF file of a hand.
+    """Return the file of a hand's model.
 
     Raises:
         DactylError: the package or the file is missing.
@@ -72,7 +73,7 @@ def load_hand(hand: Hand) -> mujoco.MjSpec:
             "(install the package of then), or collect states again"
         )
     try:
-        spec = mujoco.MjSpec.from_file(str(path))
+        spec = read_urdf(path, hand) if is_urdf(path) else mujoco.MjSpec.from_file(str(path))
     except (ValueError, RuntimeError) as error:
         raise DactylError(f"{path}: MuJoCo cannot read it: {' '.join(str(error).split())}") from None
     if len(spec.bodies) > _MOST_BODIES:

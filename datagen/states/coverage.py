@@ -22,6 +22,7 @@ from vision.io.json_values import canonical_json
 _BOXES = (6, 12, 8)  # cells along a, b and c of `cell_of`
 _CELLS = 576
 _WIDEST_STEP = 60  # degrees, of the histogram
+_STILL_DEG, _STILL_MM = 0.5, 0.5  # median movement between neighbours, below which their images hardly differ
 
 
 @dataclass(frozen=True)
@@ -91,11 +92,7 @@ class Coverage:
 def measure(states: States, dropped: float = 0.0) -> Coverage:
     """Compute the figures of ``states``; ``dropped`` is the fraction of begun episodes that ended in a drop."""
     orientation = states.object_quaternion
-    order = np.lexsort((states.step, states.episode))
-    follows = states.episode[order][1:] == states.episode[order][:-1]
-    before, after = order[:-1][follows], order[1:][follows]
-    angle = geodesic_distance(matrix_from_quaternion(orientation[before]), matrix_from_quaternion(orientation[after]))
-    moved = np.linalg.norm(states.object_position[after] - states.object_position[before], axis=1)
+    steps_deg, steps_mm = _steps(states)
     low, median, high = np.percentile(states.object_position, [1, 50, 99], axis=0)
     episodes = len(np.unique(states.episode))
     return Coverage(
@@ -105,11 +102,34 @@ def measure(states: States, dropped: float = 0.0) -> Coverage:
         position_low=low,
         position_median=median,
         position_high=high,
-        steps_deg=np.degrees(angle),
-        steps_mm=1000 * moved,
+        steps_deg=steps_deg,
+        steps_mm=steps_mm,
         dropped=dropped,
         episodes=episodes,
     )
+
+
+def stillness_warning(states: States) -> str | None:
+    """Return a warning if the object hardly moves between the states of an episode; None if it does."""
+    steps_deg, steps_mm = _steps(states)
+    if not len(steps_deg) or np.median(steps_deg) > _STILL_DEG or np.median(steps_mm) > _STILL_MM:
+        return None
+    return (
+        f"from one state of an episode to the next the object turns {np.median(steps_deg):.2g}° and moves "
+        f"{np.median(steps_mm):.2g} mm (medians), so their images are nearly the same; train a policy "
+        "(dactyl policy train), raise stride, or let the object fall more often (a smaller episode_steps)"
+    )
+
+
+def _steps(states: States) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the rotation, degrees (F,), and movement, mm (F,), between successive states of the episodes."""
+    order = np.lexsort((states.step, states.episode))
+    follows = states.episode[order][1:] == states.episode[order][:-1]
+    before, after = order[:-1][follows], order[1:][follows]
+    orientation = matrix_from_quaternion(states.object_quaternion)
+    angle = geodesic_distance(orientation[before], orientation[after])
+    moved = np.linalg.norm(states.object_position[after] - states.object_position[before], axis=1)
+    return np.degrees(angle), 1000 * moved
 
 
 def cell_of(orientation: NDArray[np.float64]) -> NDArray[np.int64]:

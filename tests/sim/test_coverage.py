@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from datagen.sim.environment import Environment
 from datagen.sim.interface import Observation
 from datagen.states.collect import StatesConfig, collect
-from datagen.states.coverage import CoverageConfig, cell_of, coverage, measure
+from datagen.states.coverage import CoverageConfig, cell_of, coverage, measure, stillness_warning
 from datagen.states.files import States
 from tests.scenes import scene
 from vision.geometry.rotations import cube_rotations, quaternion_from_rotation
@@ -67,6 +67,20 @@ def test_neighbours_are_those_of_one_episode() -> None:
     np.testing.assert_allclose(
         result.position_median, [0.001 * np.median([0, 1, 2, 3, 4, 5, 0, 3, 6, 9, 12, 15]), 0, 0]
     )
+
+
+def test_an_object_that_hardly_moves_is_warned_of() -> None:
+    episode, step = np.repeat([0, 1], 10), np.tile(np.arange(10), 2)
+
+    def warning(degrees: float, mm: float) -> str | None:
+        turned = Rotation.from_rotvec(np.radians(degrees) * step[:, None] * [0, 0, 1])
+        return stillness_warning(states(turned, episode, step, mm / 1000 * step[:, None] * np.ones(3) / np.sqrt(3)))
+
+    assert warning(5, 0.001) is None
+    assert warning(0.01, 5) is None
+    assert "turns 0.02° and moves 0.3 mm (medians)" in str(warning(0.02, 0.3))
+    single = np.arange(20)  # no neighbours: nothing to compare
+    assert stillness_warning(states(Rotation.identity(20), single, np.zeros(20, int), np.zeros((20, 3)))) is None
 
 
 def test_drops_are_counted_of_all_episodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

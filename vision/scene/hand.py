@@ -31,23 +31,24 @@ class Hand(Plain, frozen=True):
 
     Attributes:
         name: for titles and messages.
-        source: its MJCF: a file, relative to the file that contains this, ``package:module/path/in/it.xml``, or
-            ``menagerie:folder/file.xml`` of MuJoCo Menagerie.
+        source: its model, an MJCF or a URDF: a file, relative to the file that contains this,
+            ``package:module/path/in/it.xml``, or ``menagerie:folder/file.xml`` of MuJoCo Menagerie.
         sha256: of that file and everything it references (includes, meshes) when the scene was completed; empty before.
-        prefix: prefix of every name in the MJCF, left out in all names here.
-        remove: bodies and geoms of the MJCF that are not part of the hand (full names).
+        prefix: prefix of every name in the model, left out in all names here.
+        remove: bodies and geoms of the model that are not part of the hand (full names).
         visual_group: group of the visible geoms; null if all are visible.
-        collision_group: group of the colliding geoms; null if MJCF's own contact bits decide.
-        position: metres, of its root in the world; null as in the MJCF.
-        quaternion: w x y z, of the root; null as in the MJCF.
+        collision_group: group of the colliding geoms; null if the model's own contact bits decide.
+        position: metres, of its root in the world; null as in the model.
+        quaternion: w x y z, of the root; null as in the model.
         joints: names of all its joints in the order of states; empty before it is completed.
         actuators: names of its actuators in the order of actions; empty before it is completed.
         fingertips: names of sites or bodies at the ends of its fingers.
         initial_pose: joint angles at the start (radians, or metres of slides) by joint; unnamed joints start at zero,
             or at the nearest limit.
         armature: least inertia of every joint, kg m^2 (kg of slides): that of motor and gear, as felt behind the gear;
-            null as in the MJCF. Without it, a hand whose links are light for its motors becomes unstable at steps of 8
-            ms.
+            null as in the MJCF, or as suits the servos of a URDF's joints. Without it, a hand whose links are light for
+            its motors becomes unstable at steps of 8 ms.
+        effort: greatest force of the servos that move a URDF's joints, N m (N for slides); null as in the URDF.
         wrist: joints that ``locked_wrist`` locks.
         nails: one for each fingertip, in their order; or none.
         backlash: logarithm of how fast each actuator's tendon takes up its slack, 1 / (rad s), downwards and upwards;
@@ -69,6 +70,7 @@ class Hand(Plain, frozen=True):
     fingertips: tuple[str, ...] = ()
     initial_pose: dict[str, float] = {}  # noqa: RUF012 (msgspec copies it)
     armature: float | None = None
+    effort: float | None = None
     wrist: tuple[str, ...] = ()
     nails: tuple[Nail, ...] = ()
     backlash: tuple[tuple[float, ...], tuple[float, ...]] | None = None
@@ -80,6 +82,8 @@ class Hand(Plain, frozen=True):
             raise ValueError("quaternion: must not be zero")
         if self.armature is not None and not 0 <= self.armature <= 1:
             raise ValueError(f"armature: expected 0 to 1 kg m^2, got {self.armature:g}")
+        if self.effort is not None and not 0 < self.effort <= 1000:
+            raise ValueError(f"effort: expected up to 1000 N m (N for slides), got {self.effort:g}")
         if self.nails and len(self.nails) != len(self.fingertips):
             raise ValueError(f"nails: {len(self.nails)}, fingertips: {len(self.fingertips)}; give one for each or none")
         if self.backlash is not None and self.actuators:

@@ -10,7 +10,7 @@ import trimesh
 
 from datagen.sim.complete import as_installed, completed
 from datagen.sim.hand import hand_file, load_hand
-from datagen.sim.hand_files import model_files
+from datagen.sim.model_files import model_files
 from datagen.sim.scene import compile_scene
 from tests.scenes import scene
 from vision.errors import DactylError
@@ -110,8 +110,8 @@ def test_a_model_that_changed_since_is_not_taken_for_the_old_one(tmp_path: Path,
     assert compile_scene(as_installed(before)).joint_names == ("j",)  # what a network asks for is still there
 
 
-def test_urdf_is_named(tmp_path: Path) -> None:
-    assert "<robot>" in refused(with_hand(tmp_path, root="robot"))
+def test_another_kind_of_xml_is_named(tmp_path: Path) -> None:
+    assert "neither MJCF nor URDF but <svg>" in refused(with_hand(tmp_path, root="svg"))
 
 
 @pytest.mark.parametrize("name", ["object", "background"])

@@ -1,4 +1,7 @@
-"""Checks of a hand's MJCF before MuJoCo reads it: MuJoCo blocks on pipes, and one line may expand to gigabytes."""
+"""The files of a hand's model, an MJCF or a URDF.
+
+They are checked before MuJoCo reads them: it blocks on pipes, and one line may expand to gigabytes.
+"""
 
 from __future__ import annotations
 
@@ -19,27 +22,76 @@ _MOST_CELLS = 1 << 20  # of a height field
 _COMMENT = re.compile(b"<!--.*?-->", re.DOTALL)
 """Comments, in which MuJoCo accepts two hyphens although XML does not."""
 _FOLDERS = ("meshdir", "texturedir", "assetdir")
+_MESHES = (".stl", ".obj", ".msh")  # that MuJoCo reads
+
+
+def is_urdf(path: Path) -> bool:
+    """Return whether a hand's model is a URDF rather than an MJCF.
+
+    Raises:
+        DactylError: as :func:`read_xml`, or it is neither.
+    """
+    kind = read_xml(path).tag
+    if kind not in ("mujoco", "robot"):
+        raise DactylError(f"{path}: neither MJCF nor URDF but <{kind}>; check the path")
+    return kind == "robot"
+
+
+def read_xml(file: Path) -> ElementTree.Element:
+    """Read a model's XML.
+
+    Raises:
+        DactylError: it is no XML, no file, longer than any model, or a xacro.
+    """
+    try:
+        root = ElementTree.fromstring(_COMMENT.sub(b"", read_file(file, _MOST_BYTES, "model of a hand")))
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # LookupError: an unknown encoding
+        raise DactylError(f"{file}: MuJoCo cannot read it: no XML ({error})") from None
+    if root.tag == "robot" and any("xacro" in element.tag for element in root.iter()):
+        raise DactylError(f"{file}: a xacro, from which ROS makes a URDF: xacro {file.name} > hand.urdf")
+    return root
+
+
+def urdf_mesh(name: str, urdf: Path) -> Path | None:
+    """Return the file of a URDF's mesh: beside the URDF, in a folder that its name leads to, or, for
+    ``package://name/...``, in the package of that name around the URDF; None if it is not there.
+
+    Raises:
+        DactylError: it is a pipe or device, or a mesh that MuJoCo does not read.
+    """
+    kind, _, inside = name.rpartition("://")
+    package, _, rest = inside.partition("/")
+    places = [urdf.parent / inside] if kind in ("", "file") else []
+    if kind in ("package", "model"):
+        around = [*urdf.resolve().parents]
+        places = [folder / rest for folder in around if folder.name == package]
+        places += [folder / package / rest for folder in around]
+    places.append(urdf.parent / Path(inside).name)
+    found = next((place for place in places if _is_file(place, urdf)), None)
+    if found is not None and found.suffix.lower() not in _MESHES:
+        raise DactylError(
+            f"{urdf}: mesh {name}: MuJoCo reads {', '.join(_MESHES)}; convert it, and name the new file in the URDF"
+        )
+    return found
 
 
 def model_files(path: Path) -> dict[str, Path]:
     """Return a model's files by their names in it: itself, included files, meshes, textures and height fields.
 
-    Missing files are left out: MuJoCo reports which one it misses.
+    Missing files are left out: it is reported later which one is missing.
 
     Raises:
-        DactylError: the file or one that it includes is not MJCF, names a pipe or device, or repeats something
-            excessively.
+        DactylError: the file is neither MJCF nor URDF, it or one that it includes is no XML, names a pipe or device, or
+            repeats something excessively.
     """
+    if is_urdf(path):
+        meshes = {mesh.get("filename", "") for mesh in read_xml(path).iter("mesh")}
+        found = ((name, urdf_mesh(name, path)) for name in sorted(meshes))
+        return {path.name: path, **{name: place for name, place in found if place is not None}}
     waiting, seen, folders = [path], {os.path.realpath(path)}, {path.parent}
     files, named = {path.name: path}, list[tuple[str, Path]]()
     for file in waiting:
-        try:
-            content = read_file(file, _MOST_BYTES, "model of a hand")
-            root = ElementTree.fromstring(_COMMENT.sub(b"", content))
-        except (ElementTree.ParseError, ValueError, LookupError) as error:  # LookupError: an unknown encoding
-            raise DactylError(f"{file}: MuJoCo cannot read it: no XML ({error})") from None
-        if file == path and root.tag != "mujoco":
-            raise DactylError(f"{file}: no MJCF but <{root.tag}>; let MuJoCo's compile turn it into MJCF")
+        root = read_xml(file)
         for element in root.iter():
             folders |= {path.parent / element.attrib[key] for key in _FOLDERS if key in element.attrib}
         for key, name in _files(root):
