@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import operator
 import os
 import signal
 from collections.abc import Iterator
@@ -29,7 +27,7 @@ from train.resume import refuse_misfit, steps_done
 from train.trainer import make_trainer
 from vision.camera_effects import CameraEffectsConfig
 from vision.errors import DactylError, format_error, printable
-from vision.io.json_values import to_jsonable
+from vision.io.json_values import identity_of, to_jsonable
 from vision.machine.console import Console
 from vision.network_files import read_checkpoint
 from vision.storage.folders import reserve_output
@@ -42,6 +40,7 @@ _LATER_KEYS: dict[str, Any] = {
     "augment.gamma": 0.0,
     "augment.camera_effects": to_jsonable(CameraEffectsConfig()),
     "optimizer.ema": None,
+    "init": None,
 }
 """Keys that older trainings do not have on file, with the values at which they change nothing and are left out."""
 
@@ -184,17 +183,8 @@ def _signal_behind(error: BaseException | None) -> BaseException | None:
 
 def _identity(config: TrainConfig, options: dict[str, Any], data: TripletDataModule) -> dict[str, Any]:
     """Return the configuration and data that determine the resulting weights."""
-    identity: dict[str, Any] = to_jsonable(config)
-    for key in ("output", "log", "save_every", "threads"):
-        del identity[key]
-    for path, default in _LATER_KEYS.items():
-        *groups, key = path.split(".")
-        group = functools.reduce(operator.getitem, groups, identity)
-        if group is not None and group[key] == default:  # model.window may be null
-            del group[key]
-    if config.init is None:
-        del identity["init"]
-    else:  # their content, not their location
+    identity = identity_of(config, ("output", "log", "save_every", "threads"), _LATER_KEYS)
+    if config.init is not None:  # their content, not their location
         identity["init"] = initial.identity(config.init)
     identity["data"] = data.identity()
     decisive = ("max_steps", "accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm", "precision")

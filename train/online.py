@@ -24,7 +24,6 @@ from datagen.appearance.pose_augmentation import augment_pose
 from datagen.generate.chunks import Chunks
 from datagen.generate.config import RenderConfig
 from datagen.generate.value_batches import ValueBatches
-from datagen.render import picture_options
 from datagen.states.drawn import load_drawn_states
 from datagen.workers.pool import TaskFailedError
 from datagen.workers.stream import OrderedStream
@@ -32,7 +31,6 @@ from train.batches import BATCH_KEYS, Batch, collate
 from train.online_config import OnlineConfig
 from train.online_device import DeviceBatches
 from vision.errors import DactylError
-from vision.io.json_values import to_jsonable
 from vision.machine.hardware import count_or_cores
 from vision.scene.scene import Scene
 from vision.storage.datasets import TripletDataset
@@ -90,12 +88,8 @@ class OnlineTriplets:
         return np.stack([position for position, _, _ in drawn])
 
     def identity(self) -> dict[str, Any]:
-        """Return the keys that determine the samples; the states by their content, wherever they are."""
-        identity: dict[str, Any] = to_jsonable(self.config)
-        for key in ("workers", "timeout_s", "device"):
-            del identity[key]
-        render = picture_options(self.config.render, self.config.renderer)
-        return identity | {"render": render, "states": self._states.fingerprint}
+        """Return what determines the samples, as ``dactyl render`` records it, and their fraction of each batch."""
+        return self._described.identity() | {"states": self._states.fingerprint, "fraction": self.config.fraction}
 
     def batches(
         self, per_batch: int, first: int, end: int, rank: int, world: int, processes: int, device: torch.device

@@ -106,8 +106,10 @@ class AppearanceConfig:
             raise ValueError(f"light_total_intensity: must not be negative, got {self.light_total_intensity.low}")
 
     def identity(self) -> dict[str, Any]:
-        """Return the keys that, with the seed, determine the appearances; keys added later only if they are used."""
+        """Return the keys that, with the seed, determine the appearances: folders by what is in them, keys added later
+        only if they are used."""
         identity: dict[str, Any] = to_jsonable(self)
+        identity["textures"] = self.textures.identity()
         if not self.clutter.any:
             del identity["clutter"]
         if not self.camera_effects.any:

@@ -14,10 +14,13 @@ from datagen.render.base import RENDERING, RenderOptions, rendered_scene
 from datagen.sim.complete import complete_scene
 from datagen.states.files import states_fingerprint, states_scene
 from vision.configuration.bounds import all_cores_or_some, at_least_one, not_negative, positive
-from vision.io.json_values import to_jsonable
+from vision.io.json_values import identity_of
 from vision.io.store import Location
 from vision.scene.load import check_scene
 from vision.scene.scene import Scene, require_same
+
+_FREE = ("output", "workers", "devices", "executor", "ray_address", "timeout_s", "only", "count")
+"""Keys that do not change a shard's bytes."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +116,7 @@ class RenderConfig:
 
     def identity(self) -> dict[str, Any]:
         """Return the keys that determine a shard's bytes, without output, executor and number of shards."""
-        identity: dict[str, Any] = to_jsonable(self)
-        for key in ("output", "workers", "devices", "executor", "ray_address", "timeout_s", "only", "count"):
-            del identity[key]
+        identity = identity_of(self, _FREE)
         identity["render"] = picture_options(self.render, self.renderer)
         if self.render.displacement == "per-sample":
             del identity["render"]["recording_size"]
@@ -123,8 +124,6 @@ class RenderConfig:
         if not self.render.textures:  # as before textures were added
             del identity["render"]["textures"]
             del identity["appearance"]["textures"]
-        else:
-            identity["appearance"]["textures"] = self.appearance.textures.identity()
         identity["rendering"] = RENDERING
         identity["states"] = states_fingerprint(self.states)
         identity["scene"] = self.drawn_scene().identity()

@@ -11,7 +11,7 @@ from datagen.policy.her import Learning
 from datagen.sim.environment import Environment
 from datagen.sim.randomization import EVERYTHING, GROUPS, NOTHING, Group, Randomization
 from vision.configuration.bounds import all_cores_or_some, at_least_one, known_device, not_negative
-from vision.io.json_values import to_jsonable
+from vision.io.json_values import identity_of
 from vision.machine.hardware import count_or_cores
 from vision.scene.load import check_scene
 from vision.scene.scene import Scene
@@ -145,4 +145,4 @@ class HerConfig:
         free = (
             "output", "steps", "threads", "torch_threads", "device", "compile", "log_steps", "checkpoint_s",
         )  # fmt: skip
-        return {key: value for key, value in to_jsonable(self).items() if key not in free}
+        return identity_of(self, free)

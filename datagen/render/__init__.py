@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import operator
 import os
 from collections.abc import Callable
 from dataclasses import fields
@@ -12,7 +10,7 @@ from typing import Any, NamedTuple
 from datagen.render.base import EXTRAS, Renderer, RendererTraits, RenderOptions
 from datagen.sim.materials import Material
 from vision.errors import DactylError
-from vision.io.json_values import to_jsonable
+from vision.io.json_values import identity_of
 from vision.registry import Registry
 from vision.scene.scene import Scene
 
@@ -61,11 +59,7 @@ def others_that_draw(extra: str) -> str:
 
 def picture_options(options: RenderOptions, name: str) -> dict[str, Any]:
     """Return, as JSON, only the options that can change an image of the named renderer."""
-    found: dict[str, Any] = to_jsonable(options)
-    for key in traits_of(name).machine_options:
-        *groups, last = key.split(".")
-        del functools.reduce(operator.getitem, groups, found)[last]
-    return found
+    return identity_of(options, traits_of(name).machine_options)
 
 
 def create_renderer(name: str, scene: Scene, options: RenderOptions) -> Renderer:

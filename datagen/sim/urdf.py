@@ -28,8 +28,8 @@ def read_urdf(path: Path, hand: Hand) -> mujoco.MjSpec:
     """Read a hand's URDF.
 
     Raises:
-        DactylError: MuJoCo cannot read it or one of its meshes, a mesh is missing, a joint mimics none that moves, or the greatest force of a joint
-            is not known.
+        DactylError: MuJoCo cannot read it or one of its meshes, a mesh is missing, a joint mimics none that moves, or
+            the greatest force of a joint is not known.
     """
     root = read_xml(path)
     _refuse_lost_couplings(root, path)

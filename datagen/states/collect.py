@@ -31,7 +31,7 @@ from datagen.workers.stream import OrderedStream
 from vision.configuration.bounds import all_cores_or_some, at_least_one, not_negative
 from vision.errors import DactylError
 from vision.io.files import exclusive_folder, remove
-from vision.io.json_values import to_jsonable
+from vision.io.json_values import identity_of
 from vision.machine.hardware import count_or_cores, usable_cores
 from vision.machine.progress import progress
 from vision.scene.load import check_scene, load_scene
@@ -93,9 +93,8 @@ class StatesConfig:
 
     def identity(self, scene: Scene) -> dict[str, Any]:
         """Return the keys that determine a part's bytes in this scene, without output, count and processes."""
-        others = ("output", "count", "workers", "threads")
-        keys = {key: value for key, value in to_jsonable(self).items() if key not in others}
-        return {**keys, "scene": scene.identity(), "policy": policy_label(self.policy, scene)}
+        keys = identity_of(self, ("output", "count", "workers", "threads"))
+        return keys | {"scene": scene.identity(), "policy": policy_label(self.policy, scene)}
 
 
 def collect(config: StatesConfig) -> States:

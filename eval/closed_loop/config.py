@@ -9,12 +9,13 @@ from typing import Any
 
 from datagen.appearance.draw import AppearanceConfig
 from datagen.policy import TRAINED, policy_label
+from datagen.render.base import RENDERING
 from datagen.sim.randomization import EVERYTHING, GROUPS, NOTHING, Group, Randomization
 from datagen.sim.trials import EVALUATION, TrialRules
 from eval.scoring.conditions import ProtocolName
 from eval.scoring.trial_results import ObservationSource, Simulation
 from vision.configuration.bounds import all_cores_or_some, at_least_one, known_device, not_negative
-from vision.io.json_values import to_jsonable
+from vision.io.json_values import identity_of
 from vision.scene.scene import Scene
 from vision.tracking import TrackingConfig
 
@@ -105,11 +106,11 @@ class ClosedLoopConfig:
 
     def identity(self, scene: Scene, checkpoint_sha256: str) -> dict[str, Any]:
         """Return the keys that determine what happens in a trial in the estimator's scene, with this checkpoint."""
-        free = ("output", "trials", "state", "plain", "randomized", "film_s", "workers")
-        content = {key: value for key, value in to_jsonable(self).items() if key not in free}
-        content["appearance"] = self.appearance.identity()
-        if self.windows == 1:  # as trials of earlier versions
-            del content["windows"]
-        if not self.track:  # likewise
-            del content["tracking"]["sure_m"]
-        return content | {"policy": policy_label(self.policy, scene), "checkpoint": checkpoint_sha256}
+        identity = identity_of(self, ("output", "trials", "state", "plain", "randomized", "film_s", "workers"))
+        policy = policy_label(self.policy, scene)
+        return identity | {
+            "appearance": self.appearance.identity(),
+            "rendering": RENDERING,
+            "policy": policy,
+            "checkpoint": checkpoint_sha256,
+        }

@@ -28,7 +28,7 @@ from vision.errors import DactylError
 from vision.geometry.cameras import Cameras
 from vision.geometry.rotations import quaternion_from_matrix
 from vision.io.files import exclusive_folder, remove, sha256
-from vision.io.json_values import fingerprint, to_jsonable
+from vision.io.json_values import fingerprint, identity_of
 from vision.machine.progress import Advance, progress
 from vision.rigs.calibration import load_calibration
 from vision.rigs.rig import Rig
@@ -72,9 +72,8 @@ def import_recording(config: ImportConfig, scene: Scene) -> tuple[TripletDataset
     colors = "not compared"
     if config.check_colors:
         colors = check_colors(config, triplets, views, target, world_from_capture)
-    identity = to_jsonable(config) | {"kind": "recording", "files": _hashes(config.recording, rig)}
-    del identity["output"]
-    identity["scene"] = scene.identity()
+    files = _hashes(config.recording, rig)
+    identity = identity_of(config, ("output",)) | {"kind": "recording", "files": files, "scene": scene.identity()}
     with exclusive_folder(config.output):
         reserve_output(config.output, identity, "shard-*")
         remove(config.output / MANIFEST)

@@ -364,7 +364,7 @@ def test_trials_are_of_a_number_of_windows(
 
     for module in (trial_block, run):
         monkeypatch.setattr(module, "cached_estimator", seeing)
-    with pytest.raises(DactylError, match="windows: None there, 3 here"):
+    with pytest.raises(DactylError, match="windows: 1 there, 3 here"):
         run.closed_loop(replace(config, windows=3))
     three = run.closed_loop(replace(config, windows=3, output=config.output / "three"))
     assert set(asked) == {3}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace as replace_config
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,15 @@ import pytest
 import torch
 from msgspec.structs import replace
 from numpy.typing import NDArray
+from PIL import Image
 
+from datagen.appearance.draw import AppearanceConfig
 from datagen.appearance.sample import Sample
 from datagen.generate import shard_task
 from datagen.generate.chunks import Chunks
 from datagen.generate.config import RenderConfig
 from datagen.generate.shard_task import ShardTask
+from datagen.pictures.surroundings_pool import SURROUNDINGS, SurroundingsConfig
 from datagen.render.base import RendererInfo, RenderOptions
 from datagen.states.collect import StatesConfig, collect
 from datagen.states.drawn import load_drawn_states
@@ -99,6 +103,30 @@ def test_online_samples_are_those_of_a_rendered_set(states: Path, tmp_path: Path
 
 
 @pytest.mark.usefixtures("dither")
+def test_what_determines_the_samples_is_the_identity_of_a_training(states: Path, tmp_path: Path) -> None:
+    """Pictures of a folder by their content, as ``dactyl render`` has it; how it is drawn, not by how many."""
+    folder = tmp_path / "rooms"
+    folder.mkdir()
+    Image.new("RGB", (16, 8), "blue").save(folder / "a.png")
+    around = AppearanceConfig(surroundings=SurroundingsConfig(probability=1.0, folder=folder))
+    render = RenderOptions(image_size=SIZE)
+    nothing, none = TripletDataset(make_dataset(tmp_path / "val", 2, image_size=SIZE)), np.zeros(0, np.int64)
+
+    def identity(config: OnlineConfig) -> dict[str, object]:
+        return OnlineTriplets(config, nothing, none).identity()
+
+    config = OnlineConfig(states, appearance=around, render=render)
+    before = identity(config)
+    assert identity(replace_config(config, workers=3, timeout_s=9.0)) == before
+    assert identity(replace_config(config, fraction=0.5)) != before
+    assert identity(replace_config(config, chunk=32)) != before
+    stored = RenderConfig(states, tmp_path / "set", appearance=around, render=render, seed=config.seed, shard_size=64)
+    assert before == stored.identity() | {"fraction": 1.0}
+    Image.new("RGB", (16, 8), "red").save(folder / "a.png")
+    SURROUNDINGS.forget()
+    assert identity(config) != before
+
+
 @pytest.mark.parametrize("first", [1, 4, 6, 11])
 def test_a_resumed_training_goes_on_with_the_same_bytes(states: Path, first: int) -> None:
     whole, rest = samples_of(chunks(states)), samples_of(chunks(states, first))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import operator
+from collections.abc import Collection, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import Path
@@ -33,6 +36,31 @@ def to_jsonable(value: Any) -> Any:
     if isinstance(value, (Path, UPath)):
         return str(value)
     return value.value if isinstance(value, Enum) else value
+
+
+def identity_of(config: Any, free: Collection[str] = (), later: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return a configuration as JSON values, without what does not change the results that it is recorded with.
+
+    Args:
+        config: a dataclass.
+        free: keys that never change them, dotted in groups.
+        later: keys that older records do not have, dotted in groups, with the values at which they change nothing and
+            are left out.
+    """
+    found: dict[str, Any] = to_jsonable(config)
+    for path in free:
+        group, key = _group_of(found, path)
+        del group[key]
+    for path, neutral in (later or {}).items():
+        group, key = _group_of(found, path)
+        if group is not None and group[key] == neutral:  # a whole group may be null
+            del group[key]
+    return found
+
+
+def _group_of(values: dict[str, Any], path: str) -> tuple[Any, str]:
+    *groups, key = path.split(".")
+    return functools.reduce(operator.getitem, groups, values), key
 
 
 def differences(there: Any, here: Any, prefix: str = "") -> list[str]:
