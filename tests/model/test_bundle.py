@@ -185,6 +185,28 @@ def test_look_alikes_are_told_apart_from_noise_as_from_nothing() -> None:
     assert (turn.max(), shift.max()) < (10, 20)
 
 
+def test_a_pose_does_not_depend_on_its_batch() -> None:
+    """The first is hard, the others are easy: they converge at other iterations."""
+    truth = Truth(12)
+    corners, landmarks = truth.sights(1.0, 1.0)
+    pixels = corners.pixels.clone()
+    pixels[0] += 12 * truth.noise(*pixels[0].shape)
+    corners = corners._replace(pixels=pixels)
+    known = solve_pose(BLOCK, corners, truth.cameras, ANCHOR)
+    found = truth.solve(corners, landmarks)
+    for i in range(12):
+        one, seen = (PointObservations(*(each[i : i + 1] for each in every)) for every in (corners, landmarks))
+        alone = solve_pose(BLOCK, one, Cameras(*(array[i : i + 1] for array in truth.cameras[:2])), ANCHOR)
+        torch.testing.assert_close(alone.pose.position[0], known.pose.position[i], rtol=0, atol=1e-9)
+        torch.testing.assert_close(alone.pose.rotation[0], known.pose.rotation[i], rtol=0, atol=1e-9)
+        nominal = Cameras(*(array[i : i + 1] for array in truth.nominal[:2]))._replace(height=SIZE)
+        with_cameras = solve_bundle(Subject(BLOCK, LANDMARKS, ANCHOR), one, seen, nominal)
+        torch.testing.assert_close(
+            with_cameras.object.pose.position[0], found.object.pose.position[i], rtol=0, atol=1e-9
+        )
+        torch.testing.assert_close(with_cameras.cameras.extrinsics[0], found.cameras.extrinsics[i], rtol=0, atol=1e-9)
+
+
 def test_no_small_change_is_more_probable() -> None:
     """The same probability written down again, with NumPy and one camera after the other: flat where the answer is."""
     truth = Truth(1, seed=4)

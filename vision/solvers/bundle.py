@@ -130,23 +130,27 @@ def _minimize_from_both_sides(problem: Problem, state: State, weight: Tensor, it
 
 
 def _minimize(problem: Problem, state: State, weight: Tensor, iterations: int) -> tuple[State, Tensor]:
-    """Return the state of lowest cost near ``state``, and that cost (B,)."""
+    """Return the state of lowest cost near ``state``, and that cost (B,).
+
+    Each of the B stops when it has converged, whatever the others do: a pose does not depend on its batch.
+    """
     damping = torch.full_like(state.pose.position[:, 0], 1e-3)
     view = problem.linearize(state)
     cost = problem.cost(state, view, weight)
+    converged = torch.zeros_like(cost, dtype=torch.bool)
     for _ in range(iterations):
         moved = problem.step(state, view, weight, damping)
         moved_view = problem.linearize(moved)
         moved_cost = problem.cost(moved, moved_view, weight)
-        better = moved_cost < cost
-        converged = bool(((cost - moved_cost).abs() < _CONVERGED).all())
+        better = (moved_cost < cost) & ~converged
+        converged = converged | ((cost - moved_cost).abs() < _CONVERGED)
         if bool(better.all()):
             state, view, cost = moved, moved_view, moved_cost
         else:
             state = _chosen(better, moved, state)
             view = problem.linearize(state)
             cost = torch.where(better, moved_cost, cost)
-        if converged:
+        if bool(converged.all()):
             break
         damping = torch.where(better, damping / 5, damping * 5).clamp(1e-9, 1e6)
     return state, cost
