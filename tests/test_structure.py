@@ -96,6 +96,11 @@ def test_a_ring_is_found() -> None:
     assert not cycle({"policy": {"sim", "render"}, "render": {"sim"}, "sim": set()})
 
 
+def test_modules_are_short() -> None:
+    """Most have 80 to 250 lines; a longer one should be two things."""
+    assert [path for path in modules() if len((ROOT / path).read_text().splitlines()) > 320] == []
+
+
 def test_every_room_was_walked() -> None:
     assert {path.partition("/")[0] for path in modules()} == ROOMS.keys()
 

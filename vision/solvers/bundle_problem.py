@@ -26,9 +26,9 @@ class State(NamedTuple):
 
     pose: Pose
     angles: Tensor
-    turn: Tensor
-    shift: Tensor
-    zoom: Tensor
+    camera_rotation: Tensor
+    camera_translation: Tensor
+    log_zoom: Tensor
 
 
 class Linearization(NamedTuple):
@@ -43,7 +43,7 @@ class Linearization(NamedTuple):
     world: Tensor
     arm: Tensor
     derivative: Tensor
-    turn: Tensor
+    world_to_camera: Tensor
     focal: Tensor
     ray: Tensor
     slope: Tensor
@@ -92,8 +92,8 @@ class Problem:
         self.centre = camera_centres_torch(cameras.extrinsics)
         limits = points.new_zeros(0, 2) if landmarks is None else points.new_tensor(landmarks.limits)
         self.usual_angles = limits.mean(dim=1)
-        spread = (limits[:, 1] - limits[:, 0]) / math.sqrt(12)  # standard deviation of a uniform distribution
-        self.body_precision = torch.cat([points.new_zeros(6), spread**-2 * angles_weight])
+        std = (limits[:, 1] - limits[:, 0]) / math.sqrt(12)  # of a uniform distribution
+        self.body_precision = torch.cat([points.new_zeros(6), std**-2 * angles_weight])
 
     def start(self) -> State:
         """Return the initial state: cameras as given, the wrist at its usual angles, no pose."""
@@ -113,20 +113,21 @@ class Problem:
 
     def cameras(self, state: State) -> Cameras:
         """Return the cameras of a state."""
-        turn, centre, focal = self._placed(state)
+        world_to_camera, centre, focal = self._placed(state)
         extrinsics = self.nominal.extrinsics.clone()
-        extrinsics[..., :3, :3] = turn
-        extrinsics[..., :3, 3:] = -turn @ centre[..., None]
+        extrinsics[..., :3, :3] = world_to_camera
+        extrinsics[..., :3, 3:] = -world_to_camera @ centre[..., None]
         intrinsics = self.nominal.intrinsics.clone()
         intrinsics[..., :2, :2] = focal
         return Cameras(intrinsics, extrinsics)
 
     def _placed(self, state: State) -> tuple[Tensor, Tensor, Tensor]:
         """Return world to camera (B, C, 3, 3), centres (B, C, 3) and focal lengths (B, C, 2, 2)."""
-        turn, focal = self.nominal.extrinsics[..., :3, :3], self.nominal.intrinsics[..., :2, :2]
+        nominal, focal = self.nominal.extrinsics[..., :3, :3], self.nominal.intrinsics[..., :2, :2]
         if self.camera_precision is None:
-            return turn, self.centre, focal
-        return turn @ state.turn.mT, self.centre + state.shift, focal * state.zoom.exp()[..., None, None]
+            return nominal, self.centre, focal
+        centre = self.centre + state.camera_translation
+        return nominal @ state.camera_rotation.mT, centre, focal * state.log_zoom.exp()[..., None, None]
 
     def linearize(self, state: State) -> Linearization:
         """Linearise at a state: compute all points and their pixels."""
@@ -135,14 +136,14 @@ class Problem:
         if self.landmarks is not None:
             landmarks, derivative = locate_landmarks(self.landmarks, state.angles)
             world = torch.cat([world, landmarks], dim=1)
-        turn, centre, focal = self._placed(state)
+        world_to_camera, centre, focal = self._placed(state)
         ray = world[:, None] - centre[:, :, None]
-        local = ray @ turn.mT
+        local = ray @ world_to_camera.mT
         depth = local[..., 2:].clamp_min(1e-3)
         slope = local[..., :2] / depth
         off_axis = slope @ focal.mT
         residual = off_axis + self.nominal.intrinsics[..., None, :2, 2] - self.seen.pixels
-        return Linearization(world, arm, derivative, turn, focal, ray, slope, depth, off_axis, residual)
+        return Linearization(world, arm, derivative, world_to_camera, focal, ray, slope, depth, off_axis, residual)
 
     def cost(self, state: State, view: Linearization, weight: Tensor) -> Tensor:
         """Return (B,), half the squared residuals of pixels (robust) and of whatever has a prior: angles and free
@@ -152,7 +153,7 @@ class Problem:
             off = state.angles - self.usual_angles
             cost = cost + 0.5 * (off.square() * self.body_precision[6:]).sum(dim=1)
         if self.camera_precision is not None:
-            numbers = camera_numbers(state.turn, state.shift, state.zoom)
+            numbers = camera_numbers(state.camera_rotation, state.camera_translation, state.log_zoom)
             cost = cost + 0.5 * (numbers.square() * self.camera_precision).sum(dim=(1, 2))
         return cost
 
@@ -165,7 +166,7 @@ class Problem:
         # d(u, v)/d(x, y, z) = K[:2, :2] [I, -slope] / z, then to the world
         eye = torch.eye(3, dtype=view.world.dtype, device=view.world.device)
         through = torch.cat([eye[:2, :2].expand(*view.slope.shape, 2), -view.slope[..., None]], dim=-1)
-        by_point = (view.focal[:, :, None] / view.depth[..., None]) @ through @ view.turn[:, :, None]  # (B, C, N, 2, 3)
+        by_point = (view.focal[:, :, None] / view.depth[..., None]) @ through @ view.world_to_camera[:, :, None]
 
         count, hinges = len(self.points), view.derivative.shape[-1]
         motion = view.world.new_zeros(*view.world.shape, 6 + hinges)  # (B, N, 3, n)
@@ -199,7 +200,7 @@ class Problem:
         if self.camera_precision is None:
             return found._replace(gradient=gradient, matrix=matrix)
         further = (0, found.camera_gradient.shape[-1] - 7)  # additional numbers have no prior here
-        numbers = camera_numbers(state.turn, state.shift, state.zoom)
+        numbers = camera_numbers(state.camera_rotation, state.camera_translation, state.log_zoom)
         off = torch.nn.functional.pad(numbers * self.camera_precision, further)
         camera_gradient = found.camera_gradient + off
         precision = torch.nn.functional.pad(self.camera_precision, further)
@@ -234,27 +235,27 @@ class Problem:
 
 def moved(state: State, step: Tensor, camera_step: Tensor) -> State:
     """Return a state after steps (B, n) of the body and (B, C, 7) of the cameras."""
-    turns = roma.rotvec_to_rotmat(torch.cat([step[:, None, :3], camera_step[..., :3]], dim=1))
+    rotations = roma.rotvec_to_rotmat(torch.cat([step[:, None, :3], camera_step[..., :3]], dim=1))
     return State(
-        _moved_pose(state.pose, turns[:, 0], step),
+        _moved_pose(state.pose, rotations[:, 0], step),
         state.angles + step[:, 6:],
-        turns[:, 1:] @ state.turn,
-        state.shift + camera_step[..., 3:6],
-        state.zoom + camera_step[..., 6],
+        rotations[:, 1:] @ state.camera_rotation,
+        state.camera_translation + camera_step[..., 3:6],
+        state.log_zoom + camera_step[..., 6],
     )
 
 
-def _moved_pose(pose: Pose, turn: Tensor, step: Tensor) -> Pose:
+def _moved_pose(pose: Pose, rotation: Tensor, step: Tensor) -> Pose:
     """Return poses rotated by (B, 3, 3) and translated by the metres of steps (B, n)."""
-    return Pose(turn @ pose.rotation, pose.position + step[:, 3:6])
+    return Pose(rotation @ pose.rotation, pose.position + step[:, 3:6])
 
 
-def camera_numbers(turn: Tensor, shift: Tensor, zoom: Tensor) -> Tensor:
+def camera_numbers(rotation: Tensor, translation: Tensor, log_zoom: Tensor) -> Tensor:
     """Return seven numbers (..., 7) of cameras rotated by (..., 3, 3), translated by (..., 3) and zoomed by the
     logarithms (...): rotation vector, translation, logarithm of the zoom."""
     # The antisymmetric part is the axis times the sine of the angle; at three degrees that differs by 1/2000.
-    odd = (turn - turn.mT).flatten(-2)[..., [7, 2, 3]] / 2
-    return torch.cat([odd, shift, zoom[..., None]], dim=-1)
+    odd = (rotation - rotation.mT).flatten(-2)[..., [7, 2, 3]] / 2
+    return torch.cat([odd, translation, log_zoom[..., None]], dim=-1)
 
 
 def damped(matrix: Tensor, damping: Tensor) -> Tensor:

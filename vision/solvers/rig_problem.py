@@ -17,11 +17,12 @@ _DISTORTION_DEVIATION = 0.3  # prior standard deviation of k1
 
 
 class RigState(NamedTuple):
-    """What all frames share: rotation (C, 3, 3), translation (C, 3), zoom (C), and additional numbers (C, E)."""
+    """What all frames share: rotation (C, 3, 3), translation (C, 3) and logarithm of the zoom (C) of the cameras, and
+    additional numbers (C, E)."""
 
-    turn: Tensor
-    shift: Tensor
-    zoom: Tensor
+    camera_rotation: Tensor
+    camera_translation: Tensor
+    log_zoom: Tensor
     further: Tensor
 
 
@@ -65,19 +66,19 @@ class RigProblem:
     def shared(self, cameras: Cameras) -> RigState:
         """Return what the frames' cameras (N, C, ...) have in common: the median of each number."""
         nominal = self.frames.nominal
-        turn = cameras.extrinsics[..., :3, :3].mT @ nominal.extrinsics[..., :3, :3]
+        rotation = cameras.extrinsics[..., :3, :3].mT @ nominal.extrinsics[..., :3, :3]
         centre = camera_centres_torch(cameras.extrinsics)
-        zoom = (cameras.intrinsics[..., 0, 0] / nominal.intrinsics[..., 0, 0]).log()
-        vector = lower_median(roma.rotmat_to_rotvec(turn), dim=0)
-        further = zoom.new_zeros(self.cameras, self.precision.shape[1] - 7)
-        shift = lower_median(centre - self.frames.centre, dim=0)
-        return RigState(roma.rotvec_to_rotmat(vector), shift, lower_median(zoom, dim=0), further)
+        log_zoom = (cameras.intrinsics[..., 0, 0] / nominal.intrinsics[..., 0, 0]).log()
+        vector = lower_median(roma.rotmat_to_rotvec(rotation), dim=0)
+        further = log_zoom.new_zeros(self.cameras, self.precision.shape[1] - 7)
+        translation = lower_median(centre - self.frames.centre, dim=0)
+        return RigState(roma.rotvec_to_rotmat(vector), translation, lower_median(log_zoom, dim=0), further)
 
     def state(self, body: State, rig: RigState) -> State:
         """Return the frames' state with the shared cameras."""
         count = len(body.angles)
-        turn, shift, zoom = (tensor.expand(count, *tensor.shape) for tensor in rig[:3])
-        return body._replace(turn=turn, shift=shift, zoom=zoom)
+        rotation, translation, log_zoom = (tensor.expand(count, *tensor.shape) for tensor in rig[:3])
+        return body._replace(camera_rotation=rotation, camera_translation=translation, log_zoom=log_zoom)
 
     def linearize(self, state: State, rig: RigState) -> tuple[Linearization, Tensor | None]:
         """Linearise the frames; also return the derivatives by the cameras' additional numbers, (N, C, 2 P, E)."""
@@ -104,7 +105,9 @@ class RigProblem:
 
     def numbers(self, rig: RigState) -> Tensor:
         """Return the rig's numbers (C, 7 + E), zero for nominal cameras."""
-        return torch.cat([camera_numbers(rig.turn, rig.shift, rig.zoom), rig.further], dim=1)
+        return torch.cat(
+            [camera_numbers(rig.camera_rotation, rig.camera_translation, rig.log_zoom), rig.further], dim=1
+        )
 
     def equations(self, state: State, view: Linearization, more: Tensor | None) -> Equations:
         """Return gradients and matrices of each frame, as :meth:`vision.solvers.bundle_problem.Problem.equations`
@@ -124,4 +127,5 @@ class RigProblem:
         step = -(solved[..., -1] + solved[..., :-1] @ shared)
         shared = shared.unflatten(0, (self.cameras, -1))
         state = moved(state, step, shared.expand(len(step), -1, -1))
-        return state, RigState(state.turn[0], state.shift[0], state.zoom[0], rig.further + shared[:, 7:])
+        cameras = state.camera_rotation[0], state.camera_translation[0], state.log_zoom[0]
+        return state, RigState(*cameras, rig.further + shared[:, 7:])

@@ -238,7 +238,7 @@ def _solution(problem: RigProblem, state: State, rig: RigState, view: Linearizat
     drift, deviation = trend(matrix[:, turns][:, :, turns], gradient[:, turns])
     return RigSolution(
         Cameras(cameras.intrinsics[0], cameras.extrinsics[0]),
-        rig.further[:, -1] if problem.distortion else torch.zeros_like(rig.zoom),
+        rig.further[:, -1] if problem.distortion else torch.zeros_like(rig.log_zoom),
         covariance[seven][:, seven],
         _poses(frames, cameras, state.pose),
         torch.rad2deg(drift).unflatten(0, (-1, 3)),
