@@ -8,7 +8,7 @@ import numpy as np
 import trimesh
 from scipy.spatial import ConvexHull
 
-from datagen.inspection.scene import inside
+from datagen.inspection.scene import inside, landmark_points
 from vision.geometry.rotations import FloatArray
 from vision.objects.mesh_symmetries import symmetries_change_colors, undeclared_symmetry
 from vision.objects.pose_object import Piece, PoseObject
@@ -19,6 +19,7 @@ from vision.scene.scene import Scene
 from vision.scene.surroundings import Background
 
 _LEAST_PIXELS = 30  # no network estimates the pose of an object smaller than this in an image well
+_FEWEST_LANDMARKS = 4  # whose pixels exceed the seven numbers of a displaced camera
 _FOLDS_BACK = 0.7  # of the angle to the corner; polynomials of wide lenses end near it
 _FAR_FROM_MIDDLE = 0.12  # of a side: calibrations of whole images lie nearer to it
 _LEAST_DENSITY, _GREATEST_DENSITY = 30.0, 23_000.0  # kg/m^3, foam and platinum
@@ -39,8 +40,14 @@ def warnings(scene: Scene) -> Iterator[str]:
             "hand: it has no actuators, so nothing moves it: all images will show it as it falls or stays; "
             "add <position> actuators to its MJCF (a URDF's joints get servos)"
         )
+    landmarks = landmark_points(scene)
     for camera in scene.rig.cameras:
         yield from _camera_warnings(scene, camera, start)
+        if len(landmarks) and (seen := inside(camera, landmarks).sum()) < _FEWEST_LANDMARKS:
+            yield (
+                f"camera {camera.name}: only {seen} of the hand's {len(landmarks)} landmarks lie in its image, too few "
+                "to find where it really is (nominal protocol); let it see more of the hand's base, or calibrate it"
+            )
     for number, camera in enumerate(scene.rig.cameras):
         for other in scene.rig.cameras[:number]:
             if np.allclose(camera.extrinsics, other.extrinsics, atol=1e-6):

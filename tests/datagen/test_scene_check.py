@@ -80,6 +80,10 @@ def test_nothing_is_said_against_our_own_scenes() -> None:
             "camera left: the object star",
         ),
         (
+            {"rig": moved_camera(look_at((1.6, 0.87, 0.3), (1.0, 0.87, 0.2)))},
+            "camera left: only 2 of the hand's 15 landmarks",
+        ),
+        (
             {"rig": moved_camera(look_at((1.0, 0.87, 9.0), (1.0, 0.87, 0.2)))},
             "camera left: the object is only 9 pixels",
         ),
