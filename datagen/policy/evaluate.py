@@ -18,7 +18,7 @@ from datagen.sim.complete import complete_scene
 from datagen.sim.environment import Environment
 from datagen.sim.interface import Observation, Policy
 from datagen.sim.randomization import EVERYTHING, NOTHING, Randomization
-from datagen.sim.trials import EVALUATION, TrialRules, Trials
+from datagen.sim.trials import EVALUATION, FIRST_TRIAL, TrialRules, Trials
 from datagen.variation import generator
 from vision.configuration.bounds import all_cores_or_some, at_least_one
 from vision.io.files import atomic_write, require_unchanged
@@ -122,7 +122,8 @@ def play_trials(
     """Play one trial in each world until all are over.
 
     Args:
-        environment: N worlds; its seed and a trial's number determine all random values of the trial.
+        environment: N worlds; its seed and a trial's number, from ``FIRST_TRIAL`` on, determine all random values of
+            the trial.
         policy: policy created for N worlds.
         rules: rules that end a trial.
         numbers: numbers of the trials, (N,).
@@ -136,8 +137,9 @@ def play_trials(
     going = np.arange(environment.worlds)
     trials = Trials(rules, environment.worlds)
     endings: list[Ending] = ["complete"] * environment.worlds
-    environment.reset(going, numbers)
-    policy.reset(going, [generator(environment.seed, int(number), "policy") for number in numbers])
+    episodes = FIRST_TRIAL + numbers
+    environment.reset(going, episodes)
+    policy.reset(going, [generator(environment.seed, int(episode), "policy") for episode in episodes])
     while len(going):
         observation = environment.sense() if sense is None else sense(going)
         outcome = environment.step(policy.act(observation), going)

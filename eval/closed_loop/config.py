@@ -10,7 +10,7 @@ from typing import Any
 from datagen.appearance.draw import AppearanceConfig
 from datagen.policy import TRAINED, policy_label
 from datagen.sim.randomization import EVERYTHING, GROUPS, NOTHING, Group, Randomization
-from datagen.sim.trials import EVALUATION, TrialRules
+from datagen.sim.trials import EVALUATION, FIRST_TRIAL, TrialRules
 from eval.scoring.conditions import ProtocolName
 from eval.scoring.trial_results import ObservationSource, Simulation
 from vision.configuration.bounds import all_cores_or_some, at_least_one, known_device, not_negative
@@ -112,4 +112,5 @@ class ClosedLoopConfig:
             del content["windows"]
         if not self.track:  # likewise
             del content["tracking"]["sure_m"]
+        content["first_trial"] = FIRST_TRIAL  # trials of earlier versions had other draws, so none are mixed with these
         return content | {"policy": policy_label(self.policy, scene), "checkpoint": checkpoint_sha256}

@@ -15,17 +15,20 @@ from PIL import Image
 
 from datagen import policy as policies
 from datagen.policy import RandomExploration, create_policy, policy_label
-from datagen.policy.evaluate import EvaluatePolicyConfig, Result, evaluate_policy, table
+from datagen.policy.evaluate import EvaluatePolicyConfig, Result, evaluate_policy, play_trials, table
 from datagen.policy.features import INPUTS
 from datagen.policy.layout import SHADOW
 from datagen.policy.network import Actor, Normaliser, save_policy
 from datagen.policy.recorder import RecordedStep, TrialRecorder
+from datagen.policy.starts import drawn_starts
+from datagen.sim.environment import Environment
 from datagen.sim.interface import Observation, blank_observation
+from datagen.sim.randomization import EVERYTHING
 from datagen.sim.scene import compile_scene
 from datagen.sim.trials import TrialRules
 from tests.scenes import scene
 from vision.errors import DactylError
-from vision.geometry.rotations import quaternion_from_matrix
+from vision.geometry.rotations import FloatArray, quaternion_from_matrix
 from vision.statistics.trials import ConsecutiveGoals
 
 
@@ -74,6 +77,22 @@ def test_trials_are_played(shipped: Path, tmp_path: Path) -> None:
     assert "random-exploration" in text
     again = evaluate_policy(replace(config, output=tmp_path / "again", randomized=False, baseline=False))
     assert again["plain"] == results["plain"]
+
+
+def test_no_trial_has_the_draws_of_states_or_of_a_training() -> None:
+    """They share the default seed, and all are numbered from 0."""
+    environment = Environment(scene("block"), 0, 2, 1, EVERYTHING)
+    starts, goals, drawn = drawn_starts(environment, 2), environment.goal.copy(), environment.hidden()
+    begun: list[tuple[FloatArray, ...]] = []
+
+    def note(_: object) -> Observation:
+        begun.append((environment.batch.state.copy(), environment.goal.copy(), environment.hidden()))
+        return environment.sense()
+
+    exploration = RandomExploration(environment.scene, 2)
+    play_trials(environment, exploration, TrialRules(1, 0.08), np.arange(2), lambda _: None, note)
+    for others, ours in zip((starts, goals, drawn), begun[0], strict=True):
+        assert (others != ours).any(axis=1).all()
 
 
 def test_a_policy_that_is_replaced_between_plays_is_refused(
