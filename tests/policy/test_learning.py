@@ -314,13 +314,31 @@ def test_targets_of_distributions_keep_mass_and_mean() -> None:
 
 def test_a_curriculum_moves_when_its_edge_is_mastered() -> None:
     curriculum = Curriculum(Widening(first=0.5, step=0.3, fraction=0.75, goals=8))
-    assert not curriculum.count(reached=5, missed=2)  # too few to tell
-    assert curriculum.count(reached=1, missed=0)
+    assert not curriculum.count(reached=5, total=7)  # too few to tell
+    assert curriculum.count(reached=1, total=1)
     assert curriculum.value == pytest.approx(0.8)
-    assert not curriculum.count(reached=5, missed=3)
-    assert curriculum.count(reached=6, missed=0)  # six of the last eight
+    assert not curriculum.count(reached=5, total=8)  # not enough, so that it begins anew
+    assert not curriculum.count(reached=6, total=7)
+    assert curriculum.count(reached=0, total=1)
     assert curriculum.value == 1
-    assert not curriculum.count(reached=100, missed=0)
+    assert not curriculum.count(reached=100, total=100)
+
+
+def test_a_curriculum_moves_whatever_a_chunk_holds() -> None:
+    """More goals than are counted at a time: once the misses of such a chunk came last and alone were left."""
+    curriculum = Curriculum(Widening(first=0.0, step=0.1, fraction=0.8, goals=20))
+    assert curriculum.count(reached=34, total=40)
+    assert not curriculum.count(reached=31, total=40)
+
+
+def test_worlds_that_do_not_explore_hold_the_grasp_still_at_first(tmp_path: Path) -> None:
+    player = Player(replace(TINY, output=tmp_path), scene("block"), 0, 0, 0)
+    parts = (
+        {name: value.numpy() for name, value in part.state_dict().items()} for part in (player.actor, player.normaliser)
+    )
+    (step,) = player.play(Orders(*parts, grasping=True, turn=3.2, width=0.0), 1).steps
+    np.testing.assert_array_equal(step.action[:2], np.clip(np.repeat(player.grasp, 2, axis=0), -1, 1))
+    assert (step.action[2:] != player.grasp).any(axis=1).all()
 
 
 def outcome(reached: list[int] = [], dropped: list[int] = [], worlds: int = 3) -> Outcome:  # noqa: B006
