@@ -32,7 +32,7 @@ def main_evaluate(argv: Sequence[str]) -> None:
 
     examples:
       dactyl policy evaluate --policy runs/her/policy.pt --output runs/her/evaluation
-      dactyl policy evaluate --policy runs/her/policy.pt --output runs/her/evaluation --gif docs/images/policy.gif
+      dactyl policy evaluate --policy runs/her/policy.pt --output runs/her/evaluation --gif runs/her/trial.gif
       dactyl policy evaluate --policy random-exploration --output runs/floor --trials 20
       dactyl policy evaluate --policy mine.pt2 --output runs/mine --randomization.backlash null
     """

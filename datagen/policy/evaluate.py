@@ -20,7 +20,7 @@ from datagen.sim.interface import Observation, Policy
 from datagen.sim.randomization import EVERYTHING, NOTHING, Randomization
 from datagen.sim.trials import EVALUATION, FIRST_TRIAL, TrialRules, Trials
 from datagen.variation import generator
-from vision.configuration.bounds import all_cores_or_some, at_least_one
+from vision.configuration.bounds import all_cores_or_some, at_least_one, not_negative
 from vision.io.files import atomic_write, require_unchanged
 from vision.io.json_values import canonical_json, to_jsonable
 from vision.machine.progress import Advance, progress
@@ -68,24 +68,28 @@ class EvaluatePolicyConfig:
     def __post_init__(self) -> None:
         check_scene(self.scene)
         at_least_one(self, "trials")
+        not_negative(self, "seed")
         all_cores_or_some(self, "threads")
         if self.gif is not None and self.gif.suffix != ".gif":
             raise ValueError(f"gif: must end in .gif, got {self.gif}")
         if not (self.plain or self.randomized):
             raise ValueError("plain, randomized: at least one of them must be true")
+        if not self.randomized and self.randomization != EVERYTHING:
+            raise ValueError("randomization: of the randomized simulation, which randomized false leaves out")
 
 
 @dataclass(frozen=True)
 class Result:
-    """Name of a policy, and consecutive goals and ending of each of its trials, in order."""
+    """Name of a policy, consecutive goals and ending of each of its trials, in order, and the goals that complete one."""
 
     policy: str
     goals: list[int]
     endings: list[Ending]
+    most: int
 
     def summary(self, label: str = "", place: str = "") -> ConsecutiveGoals:
         """Return what a table says of these trials."""
-        return ConsecutiveGoals.of(label, place, self.goals, self.endings)
+        return ConsecutiveGoals.of(label, place, self.goals, self.endings, self.most)
 
 
 def play(
@@ -108,7 +112,7 @@ def play(
 
     with progress(label, config.trials, "trials") as advance:
         goals, endings = play_trials(environment, player, config.rules, np.arange(config.trials), advance, sense)
-    return Result(player.name, goals, endings)
+    return Result(player.name, goals, endings, config.rules.goals)
 
 
 def play_trials(
@@ -168,7 +172,10 @@ def evaluate_policy(config: EvaluatePolicyConfig) -> dict[str, Result]:
         for kind, randomization in kinds.items():
             label = f"{kind}, {RandomExploration.name}"
             results[label] = play(config, scene, RandomExploration.name, randomization, label)
-    content: dict[str, Any] = {"config": to_jsonable(replace(config, output=Path(config.output.name), gif=None))}
+    content: dict[str, Any] = {
+        "config": to_jsonable(replace(config, output=Path(config.output.name), gif=None)),
+        "scene": scene.identity(),
+    }
     for kind, result in results.items():
         goals = result.summary()
         content[kind] = {name: getattr(goals, name) for name in ("mean", "interval", "std", "median")}
@@ -183,11 +190,13 @@ def evaluate_policy(config: EvaluatePolicyConfig) -> dict[str, Result]:
 
 
 def table(config: EvaluatePolicyConfig, results: dict[str, Result]) -> str:
-    """Return a Markdown table of consecutive goals next to the paper's Table 3."""
+    """Return a Markdown table of consecutive goals, next to the paper's Table 3 if they are of trials like those."""
     scene = load_scene(config.scene)
     target = scene.object.name
     wrist = ", locked wrist" if config.locked_wrist else ""
     published = TRIALS.get((scene.hand.name if scene.hand else "", target), ())
+    if config.rules != EVALUATION or config.randomization != EVERYTHING:
+        published = ()  # the paper's trials were others
     rows = [result.summary(f"{target}{wrist}", kind) for kind, result in results.items()]
     rows += [
         replace(row, label=f"paper, {row.label}")

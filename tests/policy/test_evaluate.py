@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,11 +22,12 @@ from datagen.policy.layout import SHADOW
 from datagen.policy.network import Actor, Normaliser, save_policy
 from datagen.policy.recorder import RecordedStep, TrialRecorder
 from datagen.policy.starts import drawn_starts
+from datagen.sim.complete import complete_scene
 from datagen.sim.environment import Environment
 from datagen.sim.interface import Observation, blank_observation
-from datagen.sim.randomization import EVERYTHING
+from datagen.sim.randomization import EVERYTHING, NOTHING
 from datagen.sim.scene import compile_scene
-from datagen.sim.trials import TrialRules
+from datagen.sim.trials import EVALUATION, TrialRules
 from tests.scenes import scene
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray, quaternion_from_matrix
@@ -73,8 +75,13 @@ def test_trials_are_played(shipped: Path, tmp_path: Path) -> None:
         assert len(result.endings) == sum(content[kind][ending] for ending in ("dropped", "late", "complete")) == 2
         assert content[kind]["mean"] == np.mean(result.goals)
     text = table(config, results)
-    assert "| paper, block (state) | randomized | 100 | 43.4 ± 13.8 | – | 50 | – | – | – |" in text
     assert "random-exploration" in text
+    assert content["scene"] == complete_scene("block").identity()
+    paper = "| paper, block (state) | randomized | 100 | 43.4 ± 13.8 | – | 50 | – | – | – |"
+    assert paper in table(replace(config, rules=EVALUATION), results)
+    assert paper not in text, "the paper's trials ended otherwise"
+    calmer = replace(config, rules=EVALUATION, randomization=replace(EVERYTHING, backlash=None))
+    assert paper not in table(calmer, results), "the paper's simulation was randomized otherwise"
     again = evaluate_policy(replace(config, output=tmp_path / "again", randomized=False, baseline=False))
     assert again["plain"] == results["plain"]
 
@@ -102,7 +109,7 @@ def test_a_policy_that_is_replaced_between_plays_is_refused(
 
     def play(*_: object) -> Result:
         shipped.write_bytes(shipped.read_bytes() + b"\0")
-        return Result("mine", [1], ["late"])
+        return Result("mine", [1], ["late"], 50)
 
     monkeypatch.setattr("datagen.policy.evaluate.play", play)
     config = EvaluatePolicyConfig(tmp_path / "out", policy=str(shipped), trials=1, baseline=False)
@@ -126,17 +133,34 @@ def test_a_trial_is_filmed(shipped: Path, tmp_path: Path) -> None:
 
 
 def test_results_count_as_they_should() -> None:
-    goals = ConsecutiveGoals.of("mine", "plain", [3, 0, 6], ["dropped", "dropped", "late"])
+    goals = ConsecutiveGoals.of("mine", "plain", [3, 0, 6], ["dropped", "dropped", "late"], 50)
     assert (goals.trials, goals.mean, goals.median) == (3, 3, 3)
     assert goals.std == pytest.approx(np.sqrt(6))
     assert goals.cells()[:4] == ["mine", "plain", "3", "3.0 ± 2.4"]
     assert goals.cells()[5:] == ["3", "2", "1", "0"]
-    many = ConsecutiveGoals.of("", "", np.random.default_rng(0).poisson(9, 400).tolist(), ["dropped"] * 400)
+    many = ConsecutiveGoals.of("", "", np.random.default_rng(0).poisson(9, 400).tolist(), ["dropped"] * 400, 50)
     assert many.interval == pytest.approx((many.mean - 1.96 * 3 / 20, many.mean + 1.96 * 3 / 20), abs=0.06)
-    assert ConsecutiveGoals.of("", "", [50] * 5, ["complete"] * 5).interval == (50, 50)
-    few = ConsecutiveGoals.of("", "", [50] * 4, ["complete"] * 4)
+    mastered = ConsecutiveGoals.of("", "", [50] * 9 + [30], ["complete"] * 9 + ["late"], 50)
+    assert mastered.interval is not None
+    assert mastered.interval.low < 48
+    assert mastered.interval.high == 50, "no more goals can be reached"
+    few = ConsecutiveGoals.of("", "", [50] * 3 + [20], ["complete"] * 4, 50)
     assert few.interval is None, "few trials say nothing about others"
-    assert few.cells()[4] == "–"
+    alike = ConsecutiveGoals.of("", "", [0] * 20, ["dropped"] * 20, 50)
+    assert alike.interval is None, "others may reach a goal"
+    assert few.cells()[4] == alike.cells()[4] == "–"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"seed": -1}, "seed: must not be negative"),
+        ({"randomized": False, "randomization": NOTHING}, "randomization: of the randomized simulation"),
+    ],
+)
+def test_what_no_trial_uses_is_refused(changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        EvaluatePolicyConfig(Path("out"), **changes)
 
 
 def test_the_film_shows_where_most_goals_are_reached() -> None:

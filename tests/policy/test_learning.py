@@ -43,6 +43,13 @@ from vision.geometry.rotations import cube_rotations, quaternion_from_matrix, qu
 from vision.objects.symmetries import Symmetries
 from vision.scene.load import SCENES, load_scene
 
+TINY = HerConfig(
+    output=Path(), steps=3072, players=0, worlds=8, clean_worlds=2, threads=2, chunk=8, updates=1, replay_steps=300,
+    warmup=1024, start_states=8, log_steps=512,
+    learning=Learning(hidden=(16,), critic=CriticConfig(hidden=(16,)), batch=32),
+)  # fmt: skip
+STUDENT = replace(TINY, teacher="absent.pt", learning=Learning(hidden=(16,), batch=32))
+
 torch.set_num_threads(1)  # threads that wait for a busy machine's other processor cost more than they bring
 BLOCK = compile_scene(scene("block"))
 
@@ -236,12 +243,57 @@ def test_where_torch_cannot_compile_a_training_goes_on(
 
 
 @pytest.mark.parametrize(
-    ("changes", "reason"), [({"warmup": 0}, "warmup: must be"), ({"anchor": 0.5}, "anchor: holds")]
+    ("changes", "reason"), [({"warmup": 0}, "warmup: must be"), ({"anchor": 0.5, "anchor_steps": 9}, "anchor: holds")]
 )
 def test_what_is_of_no_use_without_given_weights_is_refused(changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         replace(TINY, **changes)
     replace(TINY, **changes, init="shadow-block")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"init": "shadow-block", "anchor": 0.5}, "anchor: has faded at once without anchor_steps"),
+        ({"first_turn": 0.0}, "first_turn: must be positive"),
+        ({"noise": (0.0, 1000.0)}, "noise: expected 0 <= least <= most <= 2"),
+        ({"widen_at": 1.5}, "widen_at: must lie in"),
+        ({"checkpoint_s": -1.0}, "checkpoint_s: must not be negative"),
+        ({"seed": -1}, "seed: must not be negative"),
+        ({"randomized": True, "groups": ()}, "groups: expected at least one"),
+        ({"groups": ("physics",), "widening": Widening(0.4)}, "groups, widening: of the randomized simulation"),
+    ],
+)
+def test_what_would_make_a_training_useless_is_refused(changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        replace(TINY, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"hidden": (0,)}, "hidden: expected widths of 1"),
+        ({"action_cost": -0.1}, "action_cost: must not be negative"),
+    ],
+)
+def test_networks_that_cannot_learn_are_refused(changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        Learning(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"critics_first": 9, "first_updates": 1}, "critics_first, first_updates: for critics"),
+        ({"init": "shadow-block", "anchor": 0.5, "anchor_steps": 9}, "anchor, anchor_steps: for critics"),
+        ({"learning": Learning(smoothing=0.1, critic=CriticConfig(3))}, "learning.critic, learning.smoothing: for"),
+        ({"learning": Learning(privileged=True)}, "learning.privileged: makes a teacher"),
+    ],
+)
+def test_a_student_refuses_what_it_would_ignore(changes: dict[str, Any], reason: str) -> None:
+    """Of steps in which only critics learn it would learn nothing."""
+    with pytest.raises(ValueError, match=reason):
+        replace(STUDENT, **changes)
 
 
 def test_an_anchor_holds_the_given_actor() -> None:
@@ -366,13 +418,6 @@ def test_trials_end_by_the_papers_rules() -> None:
     assert late.tolist() == [False, False, True]
 
 
-TINY = HerConfig(
-    output=Path(), steps=3072, players=0, worlds=8, clean_worlds=2, threads=2, chunk=8, updates=1, replay_steps=300,
-    warmup=1024, start_states=8, log_steps=512,
-    learning=Learning(hidden=(16,), critic=CriticConfig(hidden=(16,)), batch=32),
-)  # fmt: skip
-
-
 def test_a_training_resumes_and_extends(tmp_path: Path) -> None:
     config = replace(TINY, output=tmp_path, steps=2048)
     train(config)
@@ -440,9 +485,9 @@ def test_a_teacher_is_trained_and_taught(tmp_path: Path) -> None:
     path = tmp_path / "teacher" / "policy.pt"
     with pytest.raises(DactylError, match="student"):
         create_policy(str(path), BLOCK, 2)
-    learning = replace(TINY.learning, memory=Memory("gru", 2, 8))
+    learning = replace(STUDENT.learning, memory=Memory("gru", 2, 8))
     student = replace(
-        TINY, output=tmp_path / "student", randomized=True, teacher=str(path), learning=learning, warmup=64
+        STUDENT, output=tmp_path / "student", randomized=True, teacher=str(path), learning=learning, warmup=64
     )
     train(student)
     with (tmp_path / "student" / "progress.csv").open() as file:
@@ -506,10 +551,17 @@ def test_a_player_that_dies_is_one_line() -> None:
         PlayerProcesses([ours]).finish()
 
 
-@pytest.mark.parametrize(("key", "value"), [("init", "absent.pt"), ("teacher", "absent.pt"), ("device", "cuda:99")])
-def test_what_cannot_be_used_is_one_line(tmp_path: Path, key: str, value: str) -> None:
-    with pytest.raises(DactylError, match=value) as caught:
-        train(replace(TINY, output=tmp_path, **{key: value}))
+@pytest.mark.parametrize(
+    ("config", "fault"),
+    [
+        (replace(TINY, init="absent.pt"), "absent.pt"),
+        (STUDENT, "absent.pt"),
+        (replace(TINY, device="cuda:99"), "cuda:99"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line(tmp_path: Path, config: HerConfig, fault: str) -> None:
+    with pytest.raises(DactylError, match=fault) as caught:
+        train(replace(config, output=tmp_path))
     assert "\n" not in str(caught.value)
 
 
