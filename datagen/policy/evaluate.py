@@ -80,7 +80,7 @@ class EvaluatePolicyConfig:
 
 @dataclass(frozen=True)
 class Result:
-    """Name of a policy, consecutive goals and ending of each of its trials, in order, and the goals that complete one."""
+    """Name of a policy, goals and ending of each of its trials, in order, and how many goals complete one."""
 
     policy: str
     goals: list[int]

@@ -90,8 +90,9 @@ class Replay:
     def _precedes(self, place: Any, time: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return whether an action was taken in the slots and worlds of ``place``, recorded at ``time``, and the next
         state belongs to the same episode."""
-        following: NDArray[np.bool_] = np.minimum(self._data["end"][place], self.time - 1) > time
-        return self._data["acted"][place] & following
+        until = np.minimum(self._data["end"][place], self.time - 1)
+        precedes: NDArray[np.bool_] = self._data["acted"][place] & (until > time)
+        return precedes
 
     def _forget_after(self, time: int) -> None:
         """Discard rows recorded at ``time`` or later by a process that was killed.

@@ -40,6 +40,7 @@ from datagen.sim.complete import complete_scene
 from datagen.variation import generator
 from vision.errors import DactylError
 from vision.io.files import atomic_write, exclusive_folder
+from vision.machine.console import Console
 from vision.machine.hardware import torch_device
 from vision.machine.progress import progress
 from vision.scene.scene import Scene
@@ -228,6 +229,8 @@ class Training:
 def train(config: HerConfig) -> int:
     """Train, or resume a training, as ``config`` states; return the number of steps, a whole number of chunks.
 
+    One that already has so many steps is left as it is, and a line says so.
+
     Raises:
         DactylError: the output holds another training, is in use, or is damaged; a player was lost.
     """
@@ -237,5 +240,10 @@ def train(config: HerConfig) -> int:
         scene = complete_scene(config.scene)  # once: someone may edit its file meanwhile
         reserve_output(config.output, config.identity() | {"scene": scene.identity()}, STARTS)
         training = Training(config, scene)
-        training.run()
+        if training.steps >= config.steps:
+            more = f"it already has the {config.steps:,} steps asked for; larger steps extend it"
+            Console(stderr=True).print(f"{config.output}: {more}")
+            training.save()  # a kill may have come after the last checkpoint and before the policy
+        else:
+            training.run()
     return training.steps

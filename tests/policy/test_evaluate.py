@@ -102,6 +102,19 @@ def test_no_trial_has_the_draws_of_states_or_of_a_training() -> None:
         assert (others != ours).any(axis=1).all()
 
 
+def test_a_policy_may_return_a_list() -> None:
+    class Listing(RandomExploration):
+        def act(self, observation: Observation) -> Any:
+            return super().act(observation).tolist()
+
+    environment = Environment(scene("block"), 0, 2, 1)
+    policies.tried(Listing, "mine:build", environment.scene, 2)
+    goals, _ = play_trials(
+        environment, Listing(environment.scene, 2), TrialRules(1, 0.08), np.arange(2), lambda _: None
+    )
+    assert len(goals) == 2
+
+
 def test_a_policy_that_is_replaced_between_plays_is_refused(
     shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

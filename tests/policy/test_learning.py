@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import multiprocessing
 import os
 import signal
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +34,8 @@ from datagen.policy.memory import Memory
 from datagen.policy.network import Actor, Normaliser, load_policy, save_policy
 from datagen.policy.player import Orders, Player
 from datagen.policy.player_processes import LocalPlayer, PlayerProcesses, started_players
+from datagen.policy.replay import Replay
+from datagen.policy.starts import start_states
 from datagen.policy.student import Student
 from datagen.policy.training import Training, train
 from datagen.sim.outcome import Outcome
@@ -436,6 +440,61 @@ def test_a_training_resumes_and_extends(tmp_path: Path) -> None:
     assert (tmp_path / "progress.png").stat().st_size > 1000
     with pytest.raises(DactylError, match="worlds"):
         train(replace(config, worlds=9))
+
+
+def test_a_training_that_has_more_steps_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = replace(TINY, output=tmp_path, steps=128)
+    train(config)
+    assert "already" not in capsys.readouterr().err
+    (tmp_path / "policy.pt").unlink()
+    assert train(replace(config, steps=64)) == 128
+    assert "it already has the 64 steps asked for; larger steps extend it" in capsys.readouterr().err
+    assert (tmp_path / "policy.pt").exists()
+
+
+def test_learning_waits_until_there_is_something_to_learn_from(tmp_path: Path) -> None:
+    """Without a warm-up, the first chunk may be a single step, which nothing follows."""
+    given = Actor(TINY.learning.actor_inputs, TINY.learning.hidden, SHADOW)
+    save_policy(tmp_path / "given.pt", given, Normaliser(SHADOW.state), {"name": "given", "object": "block"})
+    init = str(tmp_path / "given.pt")
+    assert train(replace(TINY, output=tmp_path / "run", init=init, warmup=0, chunk=1, steps=24)) == 24
+
+
+def test_experience_is_on_the_disk_before_the_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a loss of power, a checkpoint would count on experience that is not there."""
+    training = Training(replace(TINY, output=tmp_path), scene("block"))
+
+    def refuse(_: object) -> None:
+        raise InterruptedError
+
+    monkeypatch.setattr(Replay, "flush", refuse)
+    with pytest.raises(InterruptedError):
+        training.save()
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-100], lambda data: b"", lambda data: b"starts"])
+def test_damaged_starts_are_one_line(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    environment, path = TINY.environment(scene("block")), tmp_path / "starts.npy"
+    width = environment.batch.state.shape[1]
+    np.save(path, np.zeros((8, width)))
+    assert start_states(tmp_path, environment, 8).shape == (8, width)
+    for content in (damage(path.read_bytes()), _saved(np.zeros((8, width + 1)))):
+        path.write_bytes(content)
+        with pytest.raises(DactylError, match=f"{path}: damaged; delete it, and it is made again"):
+            start_states(tmp_path, environment, 8)
+
+
+def _saved(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def test_residual_critics_are_computed_in_bfloat16_without_a_warning() -> None:
+    critics = Critics(CRITICS["residual"], 4)
+    with torch.autocast("cpu", torch.bfloat16), warnings.catch_warnings(action="error"):
+        assert critics(torch.zeros(3, 4)).shape == (2, 3, 21)
 
 
 def test_a_short_training_says_how_long_it_was_and_leaves_a_curve(tmp_path: Path) -> None:
