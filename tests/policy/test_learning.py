@@ -493,8 +493,12 @@ def _saved(array: np.ndarray) -> bytes:
 
 def test_residual_critics_are_computed_in_bfloat16_without_a_warning() -> None:
     critics = Critics(CRITICS["residual"], 4)
-    with torch.autocast("cpu", torch.bfloat16), warnings.catch_warnings(action="error"):
-        assert critics(torch.zeros(3, 4)).shape == (2, 3, 21)
+    torch.set_warn_always(True)  # else once in a process, which another test may have had
+    try:
+        with torch.autocast("cpu", torch.bfloat16), warnings.catch_warnings(action="error"):
+            assert critics(torch.zeros(3, 4)).shape == (2, 3, 21)
+    finally:
+        torch.set_warn_always(False)
 
 
 def test_a_short_training_says_how_long_it_was_and_leaves_a_curve(tmp_path: Path) -> None:
