@@ -37,6 +37,8 @@ def main_evaluate(argv: Sequence[str]) -> None:
       dactyl policy evaluate --policy mine.pt2 --output runs/mine --randomization.backlash null
     """
     from datagen.policy.evaluate import EvaluatePolicyConfig, evaluate_policy, table
+    from datagen.sim.complete import complete_scene
 
     config = parse(EvaluatePolicyConfig, argv, "dactyl policy evaluate", main_evaluate.__doc__ or "")
-    Console().print(table(config, evaluate_policy(config)), highlight=False)
+    scene = complete_scene(config.scene)  # once: someone may edit its file meanwhile
+    Console().print(table(config, scene, evaluate_policy(config, scene)), highlight=False)

@@ -14,7 +14,6 @@ from datagen.policy import TRAINED, create_policy, policy_label
 from datagen.policy.explore import RandomExploration
 from datagen.policy.layout import layout_of
 from datagen.policy.recorder import TrialRecorder
-from datagen.sim.complete import complete_scene
 from datagen.sim.environment import Environment
 from datagen.sim.interface import Observation, Policy
 from datagen.sim.randomization import EVERYTHING, NOTHING, Randomization
@@ -25,7 +24,7 @@ from vision.io.files import atomic_write, require_unchanged
 from vision.io.json_values import canonical_json, to_jsonable
 from vision.machine.progress import Advance, progress
 from vision.published import TRIALS
-from vision.scene.load import check_scene, load_scene
+from vision.scene.load import check_scene
 from vision.scene.scene import Scene
 from vision.statistics.trials import GOAL_TITLES, ConsecutiveGoals, Ending
 from vision.templating import markdown_table
@@ -155,9 +154,8 @@ def play_trials(
     return trials.reached.tolist(), endings
 
 
-def evaluate_policy(config: EvaluatePolicyConfig) -> dict[str, Result]:
-    """Play the configured trials, and write ``results.json`` and the GIF."""
-    scene = complete_scene(config.scene)  # once: someone may edit its file meanwhile
+def evaluate_policy(config: EvaluatePolicyConfig, scene: Scene) -> dict[str, Result]:
+    """Play the configured trials in the configured scene, complete, and write ``results.json`` and the GIF."""
     played = policy_label(config.policy, scene)
     kinds = {"plain": NOTHING} if config.plain else {}
     if config.randomized:
@@ -189,9 +187,8 @@ def evaluate_policy(config: EvaluatePolicyConfig) -> dict[str, Result]:
     return results
 
 
-def table(config: EvaluatePolicyConfig, results: dict[str, Result]) -> str:
+def table(config: EvaluatePolicyConfig, scene: Scene, results: dict[str, Result]) -> str:
     """Return a Markdown table of consecutive goals, next to the paper's Table 3 if they are of trials like those."""
-    scene = load_scene(config.scene)
     target = scene.object.name
     wrist = ", locked wrist" if config.locked_wrist else ""
     published = TRIALS.get((scene.hand.name if scene.hand else "", target), ())

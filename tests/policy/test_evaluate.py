@@ -33,6 +33,8 @@ from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray, quaternion_from_matrix
 from vision.statistics.trials import ConsecutiveGoals
 
+COMPLETE = complete_scene("block")
+
 
 @pytest.fixture
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -66,7 +68,7 @@ def test_an_object_without_a_policy_gets_exploration_and_a_line(
 
 def test_trials_are_played(shipped: Path, tmp_path: Path) -> None:
     config = EvaluatePolicyConfig(tmp_path / "out", trials=2, threads=1, rules=TrialRules(2, 0.4))
-    results = evaluate_policy(config)
+    results = evaluate_policy(config, COMPLETE)
     labels = ["plain", "randomized"]
     assert list(results) == [*labels, *(f"{kind}, random-exploration" for kind in labels)]
     content = json.loads((tmp_path / "out" / "results.json").read_text())
@@ -74,15 +76,15 @@ def test_trials_are_played(shipped: Path, tmp_path: Path) -> None:
         assert len(result.goals) == 2
         assert len(result.endings) == sum(content[kind][ending] for ending in ("dropped", "late", "complete")) == 2
         assert content[kind]["mean"] == np.mean(result.goals)
-    text = table(config, results)
+    text = table(config, COMPLETE, results)
     assert "random-exploration" in text
-    assert content["scene"] == complete_scene("block").identity()
+    assert content["scene"] == COMPLETE.identity()
     paper = "| paper, block (state) | randomized | 100 | 43.4 ± 13.8 | – | 50 | – | – | – |"
-    assert paper in table(replace(config, rules=EVALUATION), results)
+    assert paper in table(replace(config, rules=EVALUATION), COMPLETE, results)
     assert paper not in text, "the paper's trials ended otherwise"
     calmer = replace(config, rules=EVALUATION, randomization=replace(EVERYTHING, backlash=None))
-    assert paper not in table(calmer, results), "the paper's simulation was randomized otherwise"
-    again = evaluate_policy(replace(config, output=tmp_path / "again", randomized=False, baseline=False))
+    assert paper not in table(calmer, COMPLETE, results), "the paper's simulation was randomized otherwise"
+    again = evaluate_policy(replace(config, output=tmp_path / "again", randomized=False, baseline=False), COMPLETE)
     assert again["plain"] == results["plain"]
 
 
@@ -127,7 +129,7 @@ def test_a_policy_that_is_replaced_between_plays_is_refused(
     monkeypatch.setattr("datagen.policy.evaluate.play", play)
     config = EvaluatePolicyConfig(tmp_path / "out", policy=str(shipped), trials=1, baseline=False)
     with pytest.raises(DactylError, match=f"policy {shipped}: was replaced while this command ran"):
-        evaluate_policy(config)
+        evaluate_policy(config, COMPLETE)
     assert not (tmp_path / "out" / "results.json").exists()
 
 
