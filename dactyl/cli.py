@@ -98,8 +98,9 @@ def _main(arguments: list[str]) -> int:
     except OutputError:
         raise
     except Exception as error:
-        if received:  # native code turned our exception into an error of its own
-            return _stopped(name)
+        if received:
+            # Either what was to be saved found no room, or native code turned our exception into an error of its own.
+            return _stopped(name, str(error) if _is_disk_full(error) else None)
         if (line := _explained(error)) is None:
             raise
         return _fail(f"dactyl {name}: {line}", 1)
@@ -144,9 +145,23 @@ def _split(arguments: Sequence[str]) -> tuple[str, list[str]]:
     raise UsageError(f"dactyl: unknown command '{first}'; choose one of {', '.join(COMMANDS)}")
 
 
-def _stopped(name: str) -> int:
+def _is_disk_full(error: BaseException | None) -> bool:
+    """Return whether an error, or one that it was raised for, says that a disk is full."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _stopped(name: str, unsaved: str | None = None) -> int:
+    """Say that a signal ended a command, whose work since it saved last is lost if there is a reason why it is
+    ``unsaved``; return its exit status."""
     what, status = ("terminated", 143) if signal.SIGTERM in received else ("interrupted", 130)
     again = "resumes" if COMMANDS[name].resumes else "begins again"
+    if unsaved is not None:
+        lost = f"{what}, and not saved: {unsaved}"
+        return _fail(f"dactyl {name}: {lost}; the same command then {again} from what was saved before", 1)
     return _fail(f"dactyl {name}: {what}; the same command {again}", status)
 
 

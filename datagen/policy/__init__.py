@@ -101,7 +101,7 @@ def tried(build: Callable[[SimScene, int], Any], source: str, scene: SimScene, w
         if missing:
             raise DactylError(f"policy {source}: returned {type(policy).__name__} without {', '.join(missing)}")
         policy.reset(range(worlds), [np.random.default_rng(world) for world in range(worlds)])
-        shape, expected = np.shape(policy.act(observation)), (worlds, scene.actions)
+        shape, expected = np.asarray(policy.act(observation), np.float64).shape, (worlds, scene.actions)
     except DactylError:
         raise
     except Exception as error:  # a user's function may raise anything

@@ -32,11 +32,13 @@ def main_evaluate(argv: Sequence[str]) -> None:
 
     examples:
       dactyl policy evaluate --policy runs/her/policy.pt --output runs/her/evaluation
-      dactyl policy evaluate --policy runs/her/policy.pt --output runs/her/evaluation --gif docs/images/policy.gif
+      dactyl policy evaluate --policy runs/her/policy.pt --output runs/her/evaluation --gif runs/her/trial.gif
       dactyl policy evaluate --policy random-exploration --output runs/floor --trials 20
       dactyl policy evaluate --policy mine.pt2 --output runs/mine --randomization.backlash null
     """
     from datagen.policy.evaluate import EvaluatePolicyConfig, evaluate_policy, table
+    from datagen.sim.complete import complete_scene
 
     config = parse(EvaluatePolicyConfig, argv, "dactyl policy evaluate", main_evaluate.__doc__ or "")
-    Console().print(table(config, evaluate_policy(config)), highlight=False)
+    scene = complete_scene(config.scene)  # once: someone may edit its file meanwhile
+    Console().print(table(config, scene, evaluate_policy(config, scene)), highlight=False)

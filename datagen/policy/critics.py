@@ -96,10 +96,17 @@ class Critics(nn.Module):
         return -(target * torch.log_softmax(logits, dim=-1)).sum(dim=-1).mean()
 
 
+class _Norm(nn.RMSNorm):
+    """RMS normalisation in float32: torch warns where its inputs, in bfloat16, and weights differ in type."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs.float())
+
+
 class _Block(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.norm = nn.RMSNorm(width)
+        self.norm = _Norm(width)
         self.inner, self.outer = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -111,4 +118,4 @@ def residual(inputs: int, hidden: tuple[int, ...], outputs: int) -> nn.Sequentia
     """Build a linear layer, residual blocks, RMS normalisation and a linear layer (SimBa, arXiv 2410.09754)."""
     width = hidden[0]
     blocks = [_Block(width) for _ in hidden]
-    return nn.Sequential(nn.Linear(inputs, width), *blocks, nn.RMSNorm(width), nn.Linear(width, outputs))
+    return nn.Sequential(nn.Linear(inputs, width), *blocks, _Norm(width), nn.Linear(width, outputs))

@@ -14,18 +14,17 @@ from datagen.policy import TRAINED, create_policy, policy_label
 from datagen.policy.explore import RandomExploration
 from datagen.policy.layout import layout_of
 from datagen.policy.recorder import TrialRecorder
-from datagen.sim.complete import complete_scene
 from datagen.sim.environment import Environment
 from datagen.sim.interface import Observation, Policy
 from datagen.sim.randomization import EVERYTHING, NOTHING, Randomization
-from datagen.sim.trials import EVALUATION, TrialRules, Trials
+from datagen.sim.trials import EVALUATION, FIRST_TRIAL, TrialRules, Trials
 from datagen.variation import generator
-from vision.configuration.bounds import all_cores_or_some, at_least_one
+from vision.configuration.bounds import all_cores_or_some, at_least_one, not_negative
 from vision.io.files import atomic_write, require_unchanged
 from vision.io.json_values import canonical_json, to_jsonable
 from vision.machine.progress import Advance, progress
 from vision.published import TRIALS
-from vision.scene.load import check_scene, load_scene
+from vision.scene.load import check_scene
 from vision.scene.scene import Scene
 from vision.statistics.trials import GOAL_TITLES, ConsecutiveGoals, Ending
 from vision.templating import markdown_table
@@ -68,24 +67,28 @@ class EvaluatePolicyConfig:
     def __post_init__(self) -> None:
         check_scene(self.scene)
         at_least_one(self, "trials")
+        not_negative(self, "seed")
         all_cores_or_some(self, "threads")
         if self.gif is not None and self.gif.suffix != ".gif":
             raise ValueError(f"gif: must end in .gif, got {self.gif}")
         if not (self.plain or self.randomized):
             raise ValueError("plain, randomized: at least one of them must be true")
+        if not self.randomized and self.randomization != EVERYTHING:
+            raise ValueError("randomization: of the randomized simulation, which randomized false leaves out")
 
 
 @dataclass(frozen=True)
 class Result:
-    """Name of a policy, and consecutive goals and ending of each of its trials, in order."""
+    """Name of a policy, goals and ending of each of its trials, in order, and how many goals complete one."""
 
     policy: str
     goals: list[int]
     endings: list[Ending]
+    most: int
 
     def summary(self, label: str = "", place: str = "") -> ConsecutiveGoals:
         """Return what a table says of these trials."""
-        return ConsecutiveGoals.of(label, place, self.goals, self.endings)
+        return ConsecutiveGoals.of(label, place, self.goals, self.endings, self.most)
 
 
 def play(
@@ -108,7 +111,7 @@ def play(
 
     with progress(label, config.trials, "trials") as advance:
         goals, endings = play_trials(environment, player, config.rules, np.arange(config.trials), advance, sense)
-    return Result(player.name, goals, endings)
+    return Result(player.name, goals, endings, config.rules.goals)
 
 
 def play_trials(
@@ -122,7 +125,8 @@ def play_trials(
     """Play one trial in each world until all are over.
 
     Args:
-        environment: N worlds; its seed and a trial's number determine all random values of the trial.
+        environment: N worlds; its seed and a trial's number, from ``FIRST_TRIAL`` on, determine all random values of
+            the trial.
         policy: policy created for N worlds.
         rules: rules that end a trial.
         numbers: numbers of the trials, (N,).
@@ -136,8 +140,9 @@ def play_trials(
     going = np.arange(environment.worlds)
     trials = Trials(rules, environment.worlds)
     endings: list[Ending] = ["complete"] * environment.worlds
-    environment.reset(going, numbers)
-    policy.reset(going, [generator(environment.seed, int(number), "policy") for number in numbers])
+    episodes = FIRST_TRIAL + numbers
+    environment.reset(going, episodes)
+    policy.reset(going, [generator(environment.seed, int(episode), "policy") for episode in episodes])
     while len(going):
         observation = environment.sense() if sense is None else sense(going)
         outcome = environment.step(policy.act(observation), going)
@@ -149,9 +154,8 @@ def play_trials(
     return trials.reached.tolist(), endings
 
 
-def evaluate_policy(config: EvaluatePolicyConfig) -> dict[str, Result]:
-    """Play the configured trials, and write ``results.json`` and the GIF."""
-    scene = complete_scene(config.scene)  # once: someone may edit its file meanwhile
+def evaluate_policy(config: EvaluatePolicyConfig, scene: Scene) -> dict[str, Result]:
+    """Play the configured trials in the configured scene, complete, and write ``results.json`` and the GIF."""
     played = policy_label(config.policy, scene)
     kinds = {"plain": NOTHING} if config.plain else {}
     if config.randomized:
@@ -166,7 +170,10 @@ def evaluate_policy(config: EvaluatePolicyConfig) -> dict[str, Result]:
         for kind, randomization in kinds.items():
             label = f"{kind}, {RandomExploration.name}"
             results[label] = play(config, scene, RandomExploration.name, randomization, label)
-    content: dict[str, Any] = {"config": to_jsonable(replace(config, output=Path(config.output.name), gif=None))}
+    content: dict[str, Any] = {
+        "config": to_jsonable(replace(config, output=Path(config.output.name), gif=None)),
+        "scene": scene.identity(),
+    }
     for kind, result in results.items():
         goals = result.summary()
         content[kind] = {name: getattr(goals, name) for name in ("mean", "interval", "std", "median")}
@@ -180,12 +187,13 @@ def evaluate_policy(config: EvaluatePolicyConfig) -> dict[str, Result]:
     return results
 
 
-def table(config: EvaluatePolicyConfig, results: dict[str, Result]) -> str:
-    """Return a Markdown table of consecutive goals next to the paper's Table 3."""
-    scene = load_scene(config.scene)
+def table(config: EvaluatePolicyConfig, scene: Scene, results: dict[str, Result]) -> str:
+    """Return a Markdown table of consecutive goals, next to the paper's Table 3 if they are of trials like those."""
     target = scene.object.name
     wrist = ", locked wrist" if config.locked_wrist else ""
     published = TRIALS.get((scene.hand.name if scene.hand else "", target), ())
+    if config.rules != EVALUATION or config.randomization != EVERYTHING:
+        published = ()  # the paper's trials were others
     rows = [result.summary(f"{target}{wrist}", kind) for kind, result in results.items()]
     rows += [
         replace(row, label=f"paper, {row.label}")

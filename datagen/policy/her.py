@@ -21,7 +21,7 @@ from datagen.policy.learner import PartsLearner, means
 from datagen.policy.memory import Memory
 from datagen.policy.network import Actor, Normaliser
 from datagen.policy.targets import Servo
-from vision.configuration.bounds import positive
+from vision.configuration.bounds import not_negative, positive
 
 
 class _Batch(NamedTuple):
@@ -79,6 +79,9 @@ class Learning:
     def __post_init__(self) -> None:
         check_inputs(self.actor_inputs)
         positive(self, "batch", "learning_rate", "actor_every", "actor_critics")
+        not_negative(self, "action_cost")
+        if not all(1 <= width <= 65_536 for width in self.hidden):
+            raise ValueError(f"hidden: expected widths of 1 to 65,536, got {list(self.hidden)}")
         if self.actor_critics > self.critic.count:
             raise ValueError(
                 f"actor_critics: must be at most critic.count ({self.critic.count}), got {self.actor_critics}"

@@ -10,11 +10,23 @@ from datagen.policy.curriculum import Widening
 from datagen.policy.her import Learning
 from datagen.sim.environment import Environment
 from datagen.sim.randomization import EVERYTHING, GROUPS, NOTHING, Group, Randomization
-from vision.configuration.bounds import all_cores_or_some, at_least_one, known_device, not_negative
+from vision.configuration.bounds import (
+    all_cores_or_some,
+    at_least_one,
+    changed_keys,
+    fraction,
+    known_device,
+    not_negative,
+    positive,
+)
 from vision.io.json_values import identity_of
 from vision.machine.hardware import count_or_cores
 from vision.scene.load import check_scene
 from vision.scene.scene import Scene
+
+_OF_CRITICS = {"critics_first", "first_updates", "anchor", "anchor_steps"}
+_LEARNT_BY_CRITICS = {"critic", "actor_every", "actor_critics", "averaging", "smoothing", "action_cost"}
+"""Keys of a training and of its ``learning`` that a student, which has no critics, would ignore."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +40,8 @@ class HerConfig:
         init: weights to start from, a policy.pt of a training or the name of a shipped one, for this hand and this or
             another object that is described alike (docs/policy.md); null starts from random weights.
         teacher: weights of an actor whose actions are learnt on the states that the trained one reaches
-            (`datagen.policy.student`); null learns from goals, by hindsight.
+            (`datagen.policy.student`); null learns from goals, by hindsight. A student has no critics, so keys that
+            concern them keep their defaults.
         randomized: train in the paper's randomized simulation.
         groups: groups of effects that are randomized: physics, observation, unmodelled.
         widening: growth of the randomizations' width, as goals are reached by the worlds that act without exploration.
@@ -52,13 +65,14 @@ class HerConfig:
         critics_first: environment steps after that in which only critics learn, while the actor stays as it is: with
             critics that know nothing yet it would forget its skill in minutes.
         first_updates: updates of the critics for each step of all worlds of a player, during `critics_first`.
-        anchor: initial weight of the mean square by which the actor's actions differ from those of the given one; it
-            fades to zero over the `anchor_steps` that follow.
+        anchor: initial weight of the mean square by which the actor's actions differ from those of the given one.
+        anchor_steps: environment steps after `critics_first` over which that weight fades to zero.
         noise: standard deviation of the exploration in joint targets, in half control ranges, for the least and the
-            most exploring world.
+            most exploring world; at most 2, the whole range.
         first_turn: exploring worlds begin with goals within this angle, rad.
-        widen_at: fraction of the last 500 goals that must be reached for that angle to grow by a tenth.
-        start_states: number of states that episodes start from, each made by the paper's 100 random actions.
+        widen_at: fraction of some 500 goals that must be reached for that angle to grow by a tenth.
+        start_states: number of states that episodes start from, each made by the paper's 100 random actions, with the
+            randomizations at full width from the first.
         log_steps: environment steps between rows of the log.
         checkpoint_s: time between checkpoints, seconds.
         learning: the networks and how they learn.
@@ -110,7 +124,11 @@ class HerConfig:
             "first_updates",
             "anchor",
             "anchor_steps",
+            "seed",
+            "checkpoint_s",
         )
+        positive(self, "first_turn")
+        fraction(self, "widen_at")
         all_cores_or_some(self, "threads", "torch_threads")
         known_device(self, "device")
         if not self.clean_worlds < self.worlds:
@@ -119,10 +137,28 @@ class HerConfig:
             raise ValueError("warmup: must be at least 1 without init, got 0")
         if self.anchor and not self.init:
             raise ValueError("anchor: holds the actor near that of init, which is not given")
+        if self.anchor and not self.anchor_steps:
+            raise ValueError("anchor: has faded at once without anchor_steps; give the steps over which it fades")
         if self.replay_steps < 2 * self.learning.hindsight.horizon:
             raise ValueError(f"replay_steps: must be at least twice the horizon, got {self.replay_steps}")
-        if not 0 <= self.noise[0] <= self.noise[1]:
-            raise ValueError(f"noise: expected 0 <= least <= most, got {self.noise[0]} and {self.noise[1]}")
+        if not 0 <= self.noise[0] <= self.noise[1] <= 2:
+            raise ValueError(f"noise: expected 0 <= least <= most <= 2, got {self.noise[0]} and {self.noise[1]}")
+        if self.randomized and not self.groups:
+            raise ValueError("groups: expected at least one where randomized is true, got none")
+        changed = set(changed_keys(self, ()))
+        if not self.randomized and (ignored := sorted(changed & {"groups", "widening"})):
+            raise ValueError(f"{', '.join(ignored)}: of the randomized simulation; give randomized true, too")
+        if self.teacher:
+            self._refuse_what_no_student_uses(changed)
+
+    def _refuse_what_no_student_uses(self, changed: set[str]) -> None:
+        if self.learning.privileged:
+            raise ValueError("learning.privileged: makes a teacher; a student, with teacher, must do without")
+        inner = {f"learning.{key}" for key in _LEARNT_BY_CRITICS & set(changed_keys(self.learning, ()))}
+        if ignored := sorted(changed & _OF_CRITICS | inner):
+            raise ValueError(
+                f"{', '.join(ignored)}: for critics, which a student, with teacher, has none of; leave out"
+            )
 
     @property
     def randomization(self) -> Randomization:

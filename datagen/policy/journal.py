@@ -83,7 +83,7 @@ class Journal:
         self.path = folder / "progress.csv"
         self._columns = (*_COMMON, *columns)
         self.rows: list[dict[str, float]] = self._read() if self.path.exists() else []
-        self._events = SummaryWriter(str(folder))
+        self._events: SummaryWriter | None = None
 
     def write(self, steps: int, seconds: float, tally: Tally, figures: dict[str, float]) -> None:
         """Write a row: ``tally`` since the last row, and ``figures`` by column; missing figures are NaN."""
@@ -103,6 +103,8 @@ class Journal:
         row |= {key: figures.get(key, float("nan")) for key in self._columns[len(row) :]}
         self.rows.append(row)
         self._save()
+        if self._events is None:  # TensorBoard then leaves out what a killed run wrote after the row before
+            self._events = SummaryWriter(str(self.path.parent), purge_step=int(since["steps"]) + 1)
         for key in self._columns[2:]:
             self._events.add_scalar(f"policy/{key}", row[key], steps)
 

@@ -133,7 +133,7 @@ class Player:
         past, turns = self.history.recall(seen, sensed["object_quaternion"])
         hidden = environment.hidden().astype(np.float32)
         if self.orders.grasping:
-            action, spread = self.grasp, np.full_like(self.spread, self.config.noise[1])
+            action, spread = self.grasp, np.where(self.clean[:, None], 0.0, self.config.noise[1])
         else:
             privileged = self.actor.privileged > 0
             shown, goal = (state, true["relative_goal"]) if privileged else (seen, sensed["relative_goal"])

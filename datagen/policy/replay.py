@@ -7,7 +7,9 @@ state that ended it, and no action.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +27,7 @@ _GOING_ON = np.iinfo(np.int64).max
 REPLAY_DTYPES: dict[str, type[np.generic]] = {
     **dict.fromkeys(("state", "hidden", "seen", "quaternion", "seen_quaternion", "goal", "action"), np.float32),
     **dict.fromkeys(("acted", "dropped"), np.bool_),
-    **dict.fromkeys(("begin", "end"), np.int64),
+    **dict.fromkeys(("time", "begin", "end"), np.int64),
 }
 """Types of the files' columns, by name."""
 
@@ -43,6 +45,7 @@ class Replay:
 
     Raises:
         DactylError: ``time`` is not zero, and a file is missing or of another size.
+        OSError: the disk has no room for the files.
     """
 
     def __init__(
@@ -52,17 +55,20 @@ class Replay:
         self.steps, self.worlds, self.symmetries, self.time = steps, worlds, symmetries, time
         vectors = {"state": widths.state, "hidden": widths.hidden, "seen": widths.state, "action": widths.actions}
         vectors |= dict.fromkeys(("quaternion", "seen_quaternion", "goal"), 4)
-        self._data: dict[str, np.ndarray] = {}
+        self._data: dict[str, np.memmap] = {}
         for name, dtype in REPLAY_DTYPES.items():
             full = (steps, worlds, vectors[name]) if name in vectors else (steps, worlds)
-            path = folder / f"{name}.bin"
+            path, expected = folder / f"{name}.bin", int(np.prod(full)) * np.dtype(dtype).itemsize
             size = path.stat().st_size if path.exists() else 0
-            if time and size != np.prod(full) * np.dtype(dtype).itemsize:
+            if time and size != expected:
                 raise DactylError(
-                    f"{path}: missing or of another size, so the training has lost its experience; put it back, or "
-                    "begin another training with init"
+                    f"{path}: missing or of another size, so the training has lost its experience; put it back, go on "
+                    "with the version that began it, or begin another training with init"
                 )
-            self._data[name] = np.memmap(path, dtype, "r+" if time else "w+", shape=full)
+            if not time:
+                with path.open("wb") as file:  # a disk that is full later would kill the process at its next write
+                    os.posix_fallocate(file.fileno(), 0, expected)
+            self._data[name] = np.memmap(path, dtype, "r+", shape=full)
         self._start = np.full(worlds, time, dtype=np.int64)
         if time:
             self._forget_after(time)
@@ -70,25 +76,42 @@ class Replay:
     def __len__(self) -> int:
         return min(self.time, self.steps) * self.worlds
 
+    def flush(self) -> None:
+        """Write all that was recorded to the disk."""
+        for column in self._data.values():
+            column.flush()
+
+    def usable(self) -> bool:
+        """Return whether there is anything to sample: an action whose next state belongs to the same episode."""
+        newest = self.time - 1
+        times = newest - (newest - np.arange(self.steps)) % self.steps  # the time that each slot holds
+        return bool(self._precedes(slice(None), times[:, None]).any())
+
+    def _precedes(self, place: Any, time: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return whether an action was taken in the slots and worlds of ``place``, recorded at ``time``, and the next
+        state belongs to the same episode."""
+        until = np.minimum(self._data["end"][place], self.time - 1)
+        precedes: NDArray[np.bool_] = self._data["acted"][place] & (until > time)
+        return precedes
+
     def _forget_after(self, time: int) -> None:
         """Discard rows recorded at ``time`` or later by a process that was killed.
 
         Episodes under way at ``time`` end there; rows of later times have overwritten the oldest.
         """
         begin, end, acted = (self._data[name] for name in ("begin", "end", "acted"))
-        expected = time - 1 - (time - 1 - np.arange(self.steps)) % self.steps  # the time that each slot should hold
-        later = (begin > expected[:, None]).any(axis=1)  # all worlds were recorded at once
+        later = (self._data["time"] >= time).any(axis=1)  # all worlds were recorded at once
         acted[later] = False
         acted[(time - 1) % self.steps] = False
         np.minimum(end, time - 1, out=end)
         if not later.all():  # no remaining row may refer back to one that was overwritten
-            np.maximum(begin, expected[~later].min(), out=begin)
+            np.maximum(begin, self._data["time"][~later].min(), out=begin)
 
     def add(self, step: Step) -> None:
         """Record a time step of all worlds."""
         slot = self.time % self.steps
-        # `begin` is written first: it identifies a row that a kill left half written.
-        rows = {"begin": self._start, **vars(step), "dropped": False, "end": _GOING_ON}
+        # `time` is written first: it identifies a row that a kill left half written.
+        rows = {"time": self.time, "begin": self._start, **vars(step), "dropped": False, "end": _GOING_ON}
         for name, value in rows.items():
             self._data[name][slot] = value
         self._data["end"][slot, ~step.acted] = self.time
@@ -107,8 +130,8 @@ class Replay:
             self._data["dropped"][(self.time - 1) % self.steps, world] = dropped[world]
 
     def sample(self, rng: np.random.Generator, count: int, how: Hindsight, frames: int) -> Transitions:
-        """Sample ``count`` transitions, uniform over those in the buffer, with goals and returns as ``how`` states, and
-        with ``frames`` frames before each."""
+        """Sample ``count`` transitions, uniform over those in a buffer that is ``usable``, with goals and returns as
+        ``how`` states, and with ``frames`` frames before each."""
         data, newest = self._data, self.time - 1
         oldest = max(0, self.time - self.steps)
         time = np.empty(0, dtype=np.int64)
@@ -116,8 +139,7 @@ class Replay:
         while len(time) < count:
             t = rng.integers(oldest, newest, count)
             w = rng.integers(self.worlds, size=count)
-            slot = t % self.steps
-            good = data["acted"][slot, w] & (np.minimum(data["end"][slot, w], newest) > t)
+            good = self._precedes((t % self.steps, w), t)
             time, world = np.append(time, t[good]), np.append(world, w[good])
         time, world = time[:count], world[:count]
         now = (time % self.steps, world)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from datagen.sim.environment import Environment
+from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
 from vision.io.files import atomic_write
 from vision.machine.progress import progress
@@ -15,13 +16,26 @@ STARTS = "starts.npy"
 
 
 def start_states(folder: Path, environment: Environment, count: int) -> FloatArray:
-    """Read the states of :func:`drawn_starts` from ``folder``, and make them first if there are none."""
+    """Read the states of :func:`drawn_starts` from ``folder``, and make them first if there are none.
+
+    Raises:
+        DactylError: the file is damaged.
+    """
     path = folder / STARTS
     if path.exists():
-        starts: FloatArray = np.load(path)
-        return starts
+        return _read(path, (count, environment.batch.state.shape[1]))
     starts = drawn_starts(environment, count)
     atomic_write(path, lambda file: np.save(file, starts))
+    return starts
+
+
+def _read(path: Path, shape: tuple[int, int]) -> FloatArray:
+    try:
+        starts: FloatArray = np.load(path)
+    except (ValueError, EOFError, OSError):
+        starts = np.empty(0)
+    if starts.shape != shape or starts.dtype != np.float64:
+        raise DactylError(f"{path}: damaged; delete it, and it is made again")
     return starts
 
 

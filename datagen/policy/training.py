@@ -16,14 +16,13 @@ classify success and failure.
 from __future__ import annotations
 
 import time
-from collections import deque
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from datagen.policy import shipped
-from datagen.policy.curriculum import Curriculum
+from datagen.policy.curriculum import Curriculum, Mastery
 from datagen.policy.experience import Widths, together
 from datagen.policy.her import Learner
 from datagen.policy.her_config import HerConfig
@@ -41,6 +40,7 @@ from datagen.sim.complete import complete_scene
 from datagen.variation import generator
 from vision.errors import DactylError
 from vision.io.files import atomic_write, exclusive_folder
+from vision.machine.console import Console
 from vision.machine.hardware import torch_device
 from vision.machine.progress import progress
 from vision.scene.scene import Scene
@@ -66,7 +66,7 @@ class Training:
         self.width = Curriculum(config.widening, 1.0 if config.randomized else 0.0)
         players = max(1, config.players)
         self.episodes = [config.start_states + number for number in range(players)]  # earlier ones made the starts
-        self.recent: deque[bool] = deque(maxlen=500)
+        self.mastery = Mastery(500, config.widen_at)
         self.journal = Journal(config.output, _COLUMNS)
         self.tally, self.exploring, self.learned = Tally(), Tally(), list[dict[str, float]]()
         checkpoint = config.output / CHECKPOINT
@@ -109,7 +109,7 @@ class Training:
         before, self.steps = self.steps, self.steps + config.steps_per_chunk
         self.players.start(self._orders(), config.chunk)
         learnt_for = self.steps - config.warmup
-        if learnt_for > 0:
+        if learnt_for > 0 and self.replay.usable():
             acting = learnt_for > config.critics_first
             count = (config.updates if acting else config.first_updates) * config.learning.batch
             left = 1 - (learnt_for - config.critics_first) / max(1, config.anchor_steps)
@@ -143,13 +143,10 @@ class Training:
         for one in played:
             self.tally.add(one.clean)
             self.exploring.add(one.exploring)
-            self.recent.extend([True] * one.exploring.reached)
-            self.recent.extend([False] * (one.exploring.goals - one.exploring.reached))
+            if self.mastery.count(one.exploring.reached, one.exploring.goals):
+                self.turn = min(np.pi, 1.1 * self.turn)
             if one.width == self.width.value:  # players learn of a new width a chunk or two later
-                self.width.count(one.clean.reached, one.clean.goals - one.clean.reached)
-        if len(self.recent) == self.recent.maxlen and np.mean(self.recent) >= config.widen_at:
-            self.turn = min(np.pi, 1.1 * self.turn)
-            self.recent.clear()
+                self.width.count(one.clean.reached, one.clean.goals)
         for index in range(config.chunk):
             step = together([one.steps[index] for one in played])
             if not (config.init or config.teacher) and self.steps < 4 * config.warmup:
@@ -194,7 +191,8 @@ class Training:
             raise DactylError(f"{source}: cannot be continued ({error}); change learning") from None
 
     def save(self) -> None:
-        """Write the checkpoint and the policy."""
+        """Write the checkpoint and the policy, after the experience that the checkpoint counts on."""
+        self.replay.flush()
         content = {
             "config": self.config.identity(),
             "steps": self.steps,
@@ -231,6 +229,8 @@ class Training:
 def train(config: HerConfig) -> int:
     """Train, or resume a training, as ``config`` states; return the number of steps, a whole number of chunks.
 
+    One that already has so many steps is left as it is, and a line says so.
+
     Raises:
         DactylError: the output holds another training, is in use, or is damaged; a player was lost.
     """
@@ -240,5 +240,10 @@ def train(config: HerConfig) -> int:
         scene = complete_scene(config.scene)  # once: someone may edit its file meanwhile
         reserve_output(config.output, config.identity() | {"scene": scene.identity()}, STARTS)
         training = Training(config, scene)
-        training.run()
+        if training.steps >= config.steps:
+            more = f"it already has the {config.steps:,} steps asked for; larger steps extend it"
+            Console(stderr=True).print(f"{config.output}: {more}")
+            training.save()  # a kill may have come after the last checkpoint and before the policy
+        else:
+            training.run()
     return training.steps

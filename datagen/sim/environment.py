@@ -164,6 +164,7 @@ class Environment:
             DactylError: a row that is used is not finite.
         """
         stepped = np.arange(self.worlds) if worlds is None else np.unique(np.asarray(worlds, dtype=np.int64))
+        action = np.asarray(action)  # a policy from elsewhere may return a list
         if action.shape != (self.worlds, self.scene.actions):
             raise ValueError(f"expected actions of shape {(self.worlds, self.scene.actions)}, got {action.shape}")
         if not np.isfinite(action[stepped]).all():

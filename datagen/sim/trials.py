@@ -34,6 +34,14 @@ class TrialRules:
 TRAINING = TrialRules()
 EVALUATION = TrialRules(seconds=80.0)
 
+FIRST_TRIAL = 1 << 40
+"""Number of the episode, and of the sample that says how it looks, of an evaluation's trial 0.
+
+All random values are keyed by seed and number, and all commands have the same default seed. Collections of states,
+trainings and rendered sets count from 0 and never come so far, so whatever their seed, no trial has a start, goals,
+physics or an appearance that anything was trained on.
+"""
+
 
 class Trials:
     """Counter of goals and time in N worlds.

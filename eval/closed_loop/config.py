@@ -11,7 +11,7 @@ from datagen.appearance.draw import AppearanceConfig
 from datagen.policy import TRAINED, policy_label
 from datagen.render.base import RENDERING
 from datagen.sim.randomization import EVERYTHING, GROUPS, NOTHING, Group, Randomization
-from datagen.sim.trials import EVALUATION, TrialRules
+from datagen.sim.trials import EVALUATION, FIRST_TRIAL, TrialRules
 from eval.scoring.conditions import ProtocolName
 from eval.scoring.trial_results import ObservationSource, Simulation
 from vision.configuration.bounds import all_cores_or_some, at_least_one, known_device, not_negative
@@ -111,6 +111,7 @@ class ClosedLoopConfig:
         return identity | {
             "appearance": self.appearance.identity(),
             "rendering": RENDERING,
+            "first_trial": FIRST_TRIAL,  # trials of earlier versions had other draws: none are mixed with these
             "policy": policy,
             "checkpoint": checkpoint_sha256,
         }

@@ -19,6 +19,7 @@ from datagen.render.base import Renderer
 from datagen.sim.complete import as_installed
 from datagen.sim.environment import Environment
 from datagen.sim.interface import Observation
+from datagen.sim.trials import FIRST_TRIAL
 from datagen.variation import generator
 from eval.closed_loop.config import ClosedLoopConfig
 from eval.closed_loop.trial_appearance import TrialAppearance, sample_of
@@ -26,7 +27,7 @@ from eval.scoring.estimator import Estimator
 from eval.scoring.trial_results import Simulation
 from vision.geometry.cameras import Cameras
 
-_FIRST = 1_000_000  # recordings' episodes are numbered from here on, with as many numbers for each trial
+_RECORDING = 1_000_000  # numbers of episodes for each trial's recordings, which follow those of the trials themselves
 _EVERY = 3  # steps from triplet to triplet, so that the object moves in between
 _BATCH = 32  # triplets in memory at once
 
@@ -61,7 +62,7 @@ def _record(
         as_installed(estimator.scene), config.seed, len(trials), 1, config.effects(simulation), config.locked_wrist
     )
     policy = create_policy(config.policy, environment.scene, len(trials), policy_label)
-    episodes = (np.asarray(trials, dtype=np.int64) + 1) * _FIRST
+    episodes = FIRST_TRIAL + (np.asarray(trials, dtype=np.int64) + 1) * _RECORDING
 
     def begin(worlds: np.ndarray) -> None:
         environment.reset(worlds, episodes[worlds])

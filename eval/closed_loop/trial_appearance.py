@@ -10,6 +10,7 @@ from datagen.appearance.plain import PLAIN_LOOK
 from datagen.appearance.sample import Appearance, Sample
 from datagen.render.base import Renderer
 from datagen.sim.interface import Observation
+from datagen.sim.trials import FIRST_TRIAL
 from eval.closed_loop.config import ClosedLoopConfig
 from eval.scoring.estimator import Estimator
 from eval.scoring.trial_results import Simulation
@@ -53,7 +54,7 @@ def draw_look(
     looks = [
         draw_appearance(PLAIN_LOOK, scene, materials, config.seed, 0)
         if simulation == "plain"
-        else draw_appearance(config.appearance, scene, materials, config.seed, trial)
+        else draw_appearance(config.appearance, scene, materials, config.seed, FIRST_TRIAL + trial)
         for trial in trials
     ]
     true = Cameras.stacked([look.cameras for look in looks])

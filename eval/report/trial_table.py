@@ -46,10 +46,10 @@ TRIAL_NOTES = (
 )
 
 
-def play_row(play: PlayRecord, name: str) -> TrialRow:
-    """Return a play's line of the table, for a policy and object called ``name``."""
+def play_row(play: PlayRecord, name: str, most: int) -> TrialRow:
+    """Return a play's line of the table, for a policy and object called ``name``; ``most`` goals complete a trial."""
     label = f"{name} ({play.observation_source})"
-    goals = ConsecutiveGoals.of(label, play.simulation, play.goals, play.endings)
+    goals = ConsecutiveGoals.of(label, play.simulation, play.goals, play.endings, most)
     return TrialRow(goals, None if play.errors is None else play.errors.means)
 
 
@@ -59,7 +59,7 @@ def trial_rows(loops: Mapping[str, ClosedLoop]) -> list[TrialRow]:
     rows = [row for names in played for row in PAPER_TRIALS.get(names, ())]
     for name, loop in loops.items():
         label = loop.object if len(loops) == 1 else f"{name}, {loop.object}"
-        rows += [play_row(play, label) for play in loop.plays]
+        rows += [play_row(play, label, loop.played.rules.goals) for play in loop.plays]
     return rows
 
 

@@ -107,6 +107,32 @@ def test_faults_of_a_stage_are_not_taken_for_those_of_standard_output(
     assert (said or "") in "".join(lines)
 
 
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (RuntimeError("native code's"), 143, "dactyl policy train: terminated; the same command resumes"),
+        (
+            DactylError("runs/checkpoint.pt: cannot write: No space left on device; free space"),
+            1,
+            "dactyl policy train: terminated, and not saved: runs/checkpoint.pt: cannot write: No space left on "
+            "device; free space; the same command then resumes from what was saved before",
+        ),
+    ],
+)
+def test_what_a_terminated_command_could_not_save_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception, status: int, said: str
+) -> None:
+    def run(arguments: Sequence[str]) -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:  # as a training saves
+            raise error from (OSError(errno.ENOSPC, "No space left on device") if status == 1 else None)
+
+    monkeypatch.setattr(cli, "run", run)
+    assert main(["policy", "train"]) == status
+    assert capsys.readouterr().err == f"{said}\n"
+
+
 def test_an_odd_fault_of_a_stage_is_not_explained_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli, "run", raising(OSError("odd")))
     with pytest.raises(OSError, match="odd"):

@@ -17,6 +17,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from dactyl.cli import main
+from datagen.appearance.draw import draw_appearance
 from datagen.policy.evaluate import play_trials
 from datagen.policy.her_config import HerConfig
 from datagen.sim.environment import Environment
@@ -243,6 +244,14 @@ def test_each_protocol_tells_its_cameras(protocol: Any) -> None:
     same = draw_look(config, "plain", eye, eye.canvas, [4, 5])  # type: ignore[arg-type]
     np.testing.assert_allclose(same.known.extrinsics, [rig().nominal.extrinsics] * 2, atol=1e-9)
     np.testing.assert_allclose(same.true[0], [rig(SIZE).nominal.intrinsics] * 2)
+
+
+def test_no_trial_looks_like_a_rendered_sample() -> None:
+    """A training set that was rendered with the same seed has other appearances and cameras."""
+    eye, config = Eye(Canvas(SIZE)), ClosedLoopConfig(Path("a"), Path("b"))
+    (look,) = draw_look(config, "randomized", eye, eye.canvas, [0]).appearances  # type: ignore[arg-type]
+    rendered = draw_appearance(config.appearance, scene(), eye.canvas.materials, config.seed, 0)
+    assert not np.allclose(look.cameras.extrinsics, rendered.cameras.extrinsics)
 
 
 def test_errors_are_sorted_by_the_second_of_their_trial() -> None:

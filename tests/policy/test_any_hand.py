@@ -132,7 +132,7 @@ def test_a_teacher_and_its_student(folder: Path) -> None:
     scene = str(tray_scene(folder, "pebble"))
     train(replace(TINY, output=folder / "teacher", scene=scene, learning=replace(TINY.learning, privileged=True)))
     teacher = folder / "teacher" / "policy.pt"
-    learning = replace(TINY.learning, memory=Memory("stack", 2))
+    learning = Learning(hidden=(16,), memory=Memory("stack", 2), batch=32)
     train(replace(TINY, output=folder / "student", scene=scene, teacher=str(teacher), learning=learning))
     actor, _, _ = load_policy(folder / "student" / "policy.pt")
     assert actor.layout.shape == "matrix"

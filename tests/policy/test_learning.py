@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import multiprocessing
 import os
 import signal
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +34,8 @@ from datagen.policy.memory import Memory
 from datagen.policy.network import Actor, Normaliser, load_policy, save_policy
 from datagen.policy.player import Orders, Player
 from datagen.policy.player_processes import LocalPlayer, PlayerProcesses, started_players
+from datagen.policy.replay import Replay
+from datagen.policy.starts import start_states
 from datagen.policy.student import Student
 from datagen.policy.training import Training, train
 from datagen.sim.outcome import Outcome
@@ -42,6 +46,13 @@ from vision.errors import DactylError
 from vision.geometry.rotations import cube_rotations, quaternion_from_matrix, quaternion_from_rotation
 from vision.objects.symmetries import Symmetries
 from vision.scene.load import SCENES, load_scene
+
+TINY = HerConfig(
+    output=Path(), steps=3072, players=0, worlds=8, clean_worlds=2, threads=2, chunk=8, updates=1, replay_steps=300,
+    warmup=1024, start_states=8, log_steps=512,
+    learning=Learning(hidden=(16,), critic=CriticConfig(hidden=(16,)), batch=32),
+)  # fmt: skip
+STUDENT = replace(TINY, teacher="absent.pt", learning=Learning(hidden=(16,), batch=32))
 
 torch.set_num_threads(1)  # threads that wait for a busy machine's other processor cost more than they bring
 BLOCK = compile_scene(scene("block"))
@@ -236,12 +247,57 @@ def test_where_torch_cannot_compile_a_training_goes_on(
 
 
 @pytest.mark.parametrize(
-    ("changes", "reason"), [({"warmup": 0}, "warmup: must be"), ({"anchor": 0.5}, "anchor: holds")]
+    ("changes", "reason"), [({"warmup": 0}, "warmup: must be"), ({"anchor": 0.5, "anchor_steps": 9}, "anchor: holds")]
 )
 def test_what_is_of_no_use_without_given_weights_is_refused(changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         replace(TINY, **changes)
     replace(TINY, **changes, init="shadow-block")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"init": "shadow-block", "anchor": 0.5}, "anchor: has faded at once without anchor_steps"),
+        ({"first_turn": 0.0}, "first_turn: must be positive"),
+        ({"noise": (0.0, 1000.0)}, "noise: expected 0 <= least <= most <= 2"),
+        ({"widen_at": 1.5}, "widen_at: must lie in"),
+        ({"checkpoint_s": -1.0}, "checkpoint_s: must not be negative"),
+        ({"seed": -1}, "seed: must not be negative"),
+        ({"randomized": True, "groups": ()}, "groups: expected at least one"),
+        ({"groups": ("physics",), "widening": Widening(0.4)}, "groups, widening: of the randomized simulation"),
+    ],
+)
+def test_what_would_make_a_training_useless_is_refused(changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        replace(TINY, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"hidden": (0,)}, "hidden: expected widths of 1"),
+        ({"action_cost": -0.1}, "action_cost: must not be negative"),
+    ],
+)
+def test_networks_that_cannot_learn_are_refused(changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        Learning(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"critics_first": 9, "first_updates": 1}, "critics_first, first_updates: for critics"),
+        ({"init": "shadow-block", "anchor": 0.5, "anchor_steps": 9}, "anchor, anchor_steps: for critics"),
+        ({"learning": Learning(smoothing=0.1, critic=CriticConfig(3))}, "learning.critic, learning.smoothing: for"),
+        ({"learning": Learning(privileged=True)}, "learning.privileged: makes a teacher"),
+    ],
+)
+def test_a_student_refuses_what_it_would_ignore(changes: dict[str, Any], reason: str) -> None:
+    """Of steps in which only critics learn it would learn nothing."""
+    with pytest.raises(ValueError, match=reason):
+        replace(STUDENT, **changes)
 
 
 def test_an_anchor_holds_the_given_actor() -> None:
@@ -314,13 +370,31 @@ def test_targets_of_distributions_keep_mass_and_mean() -> None:
 
 def test_a_curriculum_moves_when_its_edge_is_mastered() -> None:
     curriculum = Curriculum(Widening(first=0.5, step=0.3, fraction=0.75, goals=8))
-    assert not curriculum.count(reached=5, missed=2)  # too few to tell
-    assert curriculum.count(reached=1, missed=0)
+    assert not curriculum.count(reached=5, total=7)  # too few to tell
+    assert curriculum.count(reached=1, total=1)
     assert curriculum.value == pytest.approx(0.8)
-    assert not curriculum.count(reached=5, missed=3)
-    assert curriculum.count(reached=6, missed=0)  # six of the last eight
+    assert not curriculum.count(reached=5, total=8)  # not enough, so that it begins anew
+    assert not curriculum.count(reached=6, total=7)
+    assert curriculum.count(reached=0, total=1)
     assert curriculum.value == 1
-    assert not curriculum.count(reached=100, missed=0)
+    assert not curriculum.count(reached=100, total=100)
+
+
+def test_a_curriculum_moves_whatever_a_chunk_holds() -> None:
+    """More goals than are counted at a time: once the misses of such a chunk came last and alone were left."""
+    curriculum = Curriculum(Widening(first=0.0, step=0.1, fraction=0.8, goals=20))
+    assert curriculum.count(reached=34, total=40)
+    assert not curriculum.count(reached=31, total=40)
+
+
+def test_worlds_that_do_not_explore_hold_the_grasp_still_at_first(tmp_path: Path) -> None:
+    player = Player(replace(TINY, output=tmp_path), scene("block"), 0, 0, 0)
+    parts = (
+        {name: value.numpy() for name, value in part.state_dict().items()} for part in (player.actor, player.normaliser)
+    )
+    (step,) = player.play(Orders(*parts, grasping=True, turn=3.2, width=0.0), 1).steps
+    np.testing.assert_array_equal(step.action[:2], np.clip(np.repeat(player.grasp, 2, axis=0), -1, 1))
+    assert (step.action[2:] != player.grasp).any(axis=1).all()
 
 
 def outcome(reached: list[int] = [], dropped: list[int] = [], worlds: int = 3) -> Outcome:  # noqa: B006
@@ -348,13 +422,6 @@ def test_trials_end_by_the_papers_rules() -> None:
     assert late.tolist() == [False, False, True]
 
 
-TINY = HerConfig(
-    output=Path(), steps=3072, players=0, worlds=8, clean_worlds=2, threads=2, chunk=8, updates=1, replay_steps=300,
-    warmup=1024, start_states=8, log_steps=512,
-    learning=Learning(hidden=(16,), critic=CriticConfig(hidden=(16,)), batch=32),
-)  # fmt: skip
-
-
 def test_a_training_resumes_and_extends(tmp_path: Path) -> None:
     config = replace(TINY, output=tmp_path, steps=2048)
     train(config)
@@ -373,6 +440,65 @@ def test_a_training_resumes_and_extends(tmp_path: Path) -> None:
     assert (tmp_path / "progress.png").stat().st_size > 1000
     with pytest.raises(DactylError, match="worlds"):
         train(replace(config, worlds=9))
+
+
+def test_a_training_that_has_more_steps_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = replace(TINY, output=tmp_path, steps=128)
+    train(config)
+    assert "already" not in capsys.readouterr().err
+    (tmp_path / "policy.pt").unlink()
+    assert train(replace(config, steps=64)) == 128
+    assert "it already has the 64 steps asked for; larger steps extend it" in capsys.readouterr().err
+    assert (tmp_path / "policy.pt").exists()
+
+
+def test_learning_waits_until_there_is_something_to_learn_from(tmp_path: Path) -> None:
+    """Without a warm-up, the first chunk may be a single step, which nothing follows."""
+    given = Actor(TINY.learning.actor_inputs, TINY.learning.hidden, SHADOW)
+    save_policy(tmp_path / "given.pt", given, Normaliser(SHADOW.state), {"name": "given", "object": "block"})
+    init = str(tmp_path / "given.pt")
+    assert train(replace(TINY, output=tmp_path / "run", init=init, warmup=0, chunk=1, steps=24)) == 24
+
+
+def test_experience_is_on_the_disk_before_the_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a loss of power, a checkpoint would count on experience that is not there."""
+    training = Training(replace(TINY, output=tmp_path), scene("block"))
+
+    def refuse(_: object) -> None:
+        raise InterruptedError
+
+    monkeypatch.setattr(Replay, "flush", refuse)
+    with pytest.raises(InterruptedError):
+        training.save()
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-100], lambda data: b"", lambda data: b"starts"])
+def test_damaged_starts_are_one_line(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    environment, path = TINY.environment(scene("block")), tmp_path / "starts.npy"
+    width = environment.batch.state.shape[1]
+    np.save(path, np.zeros((8, width)))
+    assert start_states(tmp_path, environment, 8).shape == (8, width)
+    for content in (damage(path.read_bytes()), _saved(np.zeros((8, width + 1)))):
+        path.write_bytes(content)
+        with pytest.raises(DactylError, match=f"{path}: damaged; delete it, and it is made again"):
+            start_states(tmp_path, environment, 8)
+
+
+def _saved(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def test_residual_critics_are_computed_in_bfloat16_without_a_warning() -> None:
+    critics = Critics(CRITICS["residual"], 4)
+    torch.set_warn_always(True)  # else once in a process, which another test may have had
+    try:
+        with torch.autocast("cpu", torch.bfloat16), warnings.catch_warnings(action="error"):
+            assert critics(torch.zeros(3, 4)).shape == (2, 3, 21)
+    finally:
+        torch.set_warn_always(False)
 
 
 def test_a_short_training_says_how_long_it_was_and_leaves_a_curve(tmp_path: Path) -> None:
@@ -422,9 +548,9 @@ def test_a_teacher_is_trained_and_taught(tmp_path: Path) -> None:
     path = tmp_path / "teacher" / "policy.pt"
     with pytest.raises(DactylError, match="student"):
         create_policy(str(path), BLOCK, 2)
-    learning = replace(TINY.learning, memory=Memory("gru", 2, 8))
+    learning = replace(STUDENT.learning, memory=Memory("gru", 2, 8))
     student = replace(
-        TINY, output=tmp_path / "student", randomized=True, teacher=str(path), learning=learning, warmup=64
+        STUDENT, output=tmp_path / "student", randomized=True, teacher=str(path), learning=learning, warmup=64
     )
     train(student)
     with (tmp_path / "student" / "progress.csv").open() as file:
@@ -488,10 +614,17 @@ def test_a_player_that_dies_is_one_line() -> None:
         PlayerProcesses([ours]).finish()
 
 
-@pytest.mark.parametrize(("key", "value"), [("init", "absent.pt"), ("teacher", "absent.pt"), ("device", "cuda:99")])
-def test_what_cannot_be_used_is_one_line(tmp_path: Path, key: str, value: str) -> None:
-    with pytest.raises(DactylError, match=value) as caught:
-        train(replace(TINY, output=tmp_path, **{key: value}))
+@pytest.mark.parametrize(
+    ("config", "fault"),
+    [
+        (replace(TINY, init="absent.pt"), "absent.pt"),
+        (STUDENT, "absent.pt"),
+        (replace(TINY, device="cuda:99"), "cuda:99"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line(tmp_path: Path, config: HerConfig, fault: str) -> None:
+    with pytest.raises(DactylError, match=fault) as caught:
+        train(replace(config, output=tmp_path))
     assert "\n" not in str(caught.value)
 
 

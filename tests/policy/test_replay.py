@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from datagen.policy.experience import Hindsight, Step, Widths, together
 from datagen.policy.memory import History
-from datagen.policy.replay import Replay
+from datagen.policy.replay import REPLAY_DTYPES, Replay
 from vision.errors import DactylError
 from vision.geometry.rotations import quaternion_from_rotation
 from vision.objects.symmetries import Symmetries
@@ -246,6 +246,48 @@ def test_a_full_ring_forgets_what_was_recorded_after_the_checkpoint(tmp_path: Pa
     assert (then[now < 76] < 76).all()
     assert sample.now.past[..., 0].min() == 130
     assert (sample.now.past[..., 0] <= 100 + now[:, None]).all()
+
+
+def test_a_ring_shorter_than_an_episode_forgets_what_was_recorded_after_the_checkpoint(tmp_path: Path) -> None:
+    """Rows of both rounds then belong to one episode, and only their times tell them apart."""
+    fill(Replay(tmp_path, 50, WORLDS, WIDTHS, UNLIKE), 190, episode=200)
+    again = Replay(tmp_path, 50, WORLDS, WIDTHS, UNLIKE, time=176)  # times 176 to 189 lie where 126 to 139 were
+    sample = again.sample(np.random.default_rng(0), 4000, Hindsight(steps=3), 4)
+    now, then = sample.now.state[:, 0], sample.then.state[:, 0]
+    assert (now.min(), now.max(), then.max()) == (140, 174, 175)
+    assert (then - now <= 3).all()
+    assert (sample.now.past[..., 0] >= 240).all()
+
+
+def test_a_buffer_says_whether_there_is_anything_to_learn_from(tmp_path: Path) -> None:
+    """Until there is, samples would be sought for ever."""
+    replay = Replay(tmp_path, 50, WORLDS, WIDTHS, UNLIKE)
+    assert not replay.usable()
+    fill(replay, 1)
+    assert not replay.usable()  # an action, but nothing that followed
+    broken = Replay(tmp_path / "broken", 50, WORLDS, WIDTHS, UNLIKE)
+    for _ in range(60):
+        state = np.zeros((WORLDS, WIDTHS.state), np.float32)
+        broken.add(recorded(state, turned(0), turned(0), np.ones(WORLDS, dtype=bool)))
+        broken.finish(np.arange(WORLDS), NOBODY, ~NOBODY)
+        broken.add(recorded(state, turned(0), turned(0), NOBODY))
+    assert not broken.usable()  # every episode broke in its first step
+    fill(broken, 2)
+    assert broken.usable()
+
+
+def test_a_disk_without_room_is_noticed_when_the_files_are_made(tmp_path: Path) -> None:
+    """Files with holes would end the process by SIGBUS when a page of them is written."""
+    Replay(tmp_path, 5000, WORLDS, WIDTHS, UNLIKE)
+    for path in tmp_path.glob("*.bin"):
+        assert path.stat().st_blocks * 512 >= path.stat().st_size > 0
+
+
+def test_flushing_writes_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replay, flushed = Replay(tmp_path, 50, WORLDS, WIDTHS, UNLIKE), list[str]()
+    monkeypatch.setattr(np.memmap, "flush", lambda column: flushed.append(Path(column.filename).stem))
+    replay.flush()
+    assert sorted(flushed) == sorted(REPLAY_DTYPES)
 
 
 @pytest.mark.parametrize(

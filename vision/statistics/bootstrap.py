@@ -42,10 +42,11 @@ def mean_interval(
     generator: np.random.Generator,
     level: float = LEVEL,
     least: float = -np.inf,
+    most: float = np.inf,
 ) -> Interval | None:
     """Compute the interval of the mean of values (N,), or of a fraction for booleans; value i is of ``clusters[i]``.
 
-    No value can be lower than ``least``, so the interval is cut there.
+    No value can be lower than ``least`` or higher than ``most``, so the interval is cut there.
 
     Returns:
         The interval; None for fewer than :data:`FEWEST_CLUSTERS`.
@@ -54,7 +55,7 @@ def mean_interval(
     if found is None:
         return None
     low, high = _interval(found.mean, found.means, [found], level)
-    return Interval(max(low, least), high)
+    return Interval(max(low, least), min(high, most))
 
 
 def difference_interval(

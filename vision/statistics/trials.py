@@ -25,7 +25,8 @@ class ConsecutiveGoals:
         trials: number of trials.
         mean, std, median: of the goals; None where they are published and not repeated here.
         interval: 95 % interval of the mean, by bootstrap over trials, since counts up to a limit are far from Gaussian;
-            None for published rows, and for trials too few to say something about others.
+            None for published rows, for trials too few to say something about others, and for trials that are all
+            equal, of which a bootstrap shows no scatter.
         endings: number of trials that ended in each way; None for published rows.
     """
 
@@ -39,10 +40,12 @@ class ConsecutiveGoals:
     endings: Counter[Ending] | None = None
 
     @classmethod
-    def of(cls, label: str, place: str, goals: Sequence[int], endings: Sequence[Ending]) -> ConsecutiveGoals:
-        """Summarise trials by the goals that each reached and by how it ended."""
+    def of(cls, label: str, place: str, goals: Sequence[int], endings: Sequence[Ending], most: int) -> ConsecutiveGoals:
+        """Summarise trials by the goals that each reached, of which ``most`` complete one, and by how it ended."""
         reached = np.asarray(goals, dtype=np.float64)
-        interval = mean_interval(reached, np.arange(len(reached)), np.random.default_rng(0), least=0.0)
+        interval = None
+        if np.ptp(reached):
+            interval = mean_interval(reached, np.arange(len(reached)), np.random.default_rng(0), least=0.0, most=most)
         statistics = float(reached.mean()), float(reached.std()), float(np.median(reached))
         return cls(label, place, len(reached), *statistics, interval, Counter(endings))
 
