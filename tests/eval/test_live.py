@@ -33,7 +33,7 @@ from eval.estimation.live_view import draw_live
 from eval.estimation.page import Page
 from eval.estimation.recorder import ShotRecorder
 from eval.estimation.run import estimate_all
-from eval.estimation.sources import open_source
+from eval.estimation.sources import Shot, open_source
 from tests.eval.lab import write_csv
 from tests.eval.rendered import rendered_set
 from vision.errors import DactylError
@@ -310,6 +310,19 @@ def test_each_picture_of_live_cameras_has_its_own_time(monkeypatch: pytest.Monke
     summary.add(arrival)
     assert "ms apart (median)" in str(summary.skewed(0.01))
     assert summary.skewed(1.0) is None
+
+
+def test_recorded_pictures_keep_their_colours(tmp_path: Path) -> None:
+    """At edges between colours of equal brightness, which JPEG at half the resolution of colours would blend."""
+    red, cyan = (200, 40, 40), (0, 110, 110)
+    stripes = np.tile(np.array([red, cyan, cyan], np.uint8), (48, 16, 1))
+    shot = Shot("0", [stripes], ["live"], time_s=0.0)
+    with ShotRecorder(tmp_path / "kept", ["left"]) as recorder:
+        recorder.keep(shot)
+    with Image.open(tmp_path / "kept" / "left" / "000000.jpg") as picture:
+        off = np.abs(np.asarray(picture, int) - stripes)
+    assert off.mean() < 2
+    assert off.max() < 6
 
 
 def test_a_browser_that_breaks_the_connection_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:

@@ -126,11 +126,14 @@ def encode_sample(
 
 def encode_images(images: np.ndarray, rig: Rig) -> dict[str, bytes]:
     """Encode images (C, H, W, 3) uint8 as stored in a shard, by their suffixes, each in its camera's size."""
-    members = {}
-    for name, image in zip(rig.names, rig.without_padding(images), strict=True):
-        own = np.ascontiguousarray(image)
-        members[f"{name}.jpg"] = simplejpeg.encode_jpeg(own, JPEG_QUALITY, "RGB", JPEG_SUBSAMPLING)
-    return members
+    pairs = zip(rig.names, rig.without_padding(images), strict=True)
+    return {f"{name}.jpg": encode_image(image) for name, image in pairs}
+
+
+def encode_image(image: np.ndarray) -> bytes:
+    """Encode an image (H, W, 3) uint8, RGB, as JPEG with the quality and the colours of all stored images."""
+    content: bytes = simplejpeg.encode_jpeg(np.ascontiguousarray(image), JPEG_QUALITY, "RGB", JPEG_SUBSAMPLING)
+    return content
 
 
 def write_shard(
