@@ -34,6 +34,7 @@ from vision.io.files import atomic_write, sha256
 from vision.io.png import png_bytes
 from vision.io.store import Location, is_remote
 from vision.rigs.rig import Rig
+from vision.storage.integrity import REMAKE
 from vision.storage.layout import LayoutRecord, ShardLayout, sample_key
 from vision.storage.records import read_record, write_record
 from vision.storage.schema import LABEL, SCHEMA_VERSION, check_record
@@ -213,4 +214,4 @@ def committed_shard(folder: Location, number: int, config_fingerprint: str) -> S
 
 def read_shard_record(path: Location) -> CommittedShard:
     """Read a shard's record file; :class:`DactylError` names it if it is not such a record."""
-    return read_record(path, CommittedShard, "shard record", "delete it and rerun dactyl render")
+    return read_record(path, CommittedShard, "shard record", REMAKE)
