@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import shutil
 import signal
@@ -338,6 +339,27 @@ def test_a_browser_that_breaks_the_connection_is_no_traceback(capsys: pytest.Cap
     finally:
         page.close()
     assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200), ("LOCALHOST:8765", 200), ("127.0.0.1:1", 200), ("[::1]:8765", 200), ("[::1]", 200),
+        ("rebound.example", 403), ("rebound.example:8765", 403), ("127.0.0.1.rebound.example", 403),
+        ("localhost@rebound.example", 403), ("192.168.0.2", 403), ("", 403),
+    ],
+)  # fmt: skip
+def test_the_page_answers_to_this_machines_names_only(host: str, status: int) -> None:
+    """Else a page of the Internet could have its own name lead here, and read the cameras."""
+    page = Page(0)
+    try:
+        for path in ("/", "/line.json", *(["/stream.mjpg"] if status == 403 else [])):
+            asked = http.client.HTTPConnection(*page._server.server_address[:2], timeout=20)
+            asked.request("GET", path, headers={"Host": host})
+            assert asked.getresponse().status == status
+            asked.close()
+    finally:
+        page.close()
 
 
 def test_cameras_that_opencv_reads_itself(recording: Path, tmp_path: Path) -> None:
