@@ -38,8 +38,8 @@ def main_export_model(argv: Sequence[str]) -> None:
     A regression outputs poses. A geometric network outputs the object's corners in pixels with their expected errors,
     from which vision.solvers.bundle.solve_pose computes poses. The outputs of another package's model are up to that
     package. All accept any number of triplets from one on, with images of the size that the command prints; those of
-    smaller cameras are padded with black on the right and below. The file names its cameras and keypoints (dactyl.json
-    in its metadata).
+    smaller cameras are padded with black on the right and below. The file holds its cameras, keypoints and all other
+    inputs of the solver (dactyl.json in its metadata); docs/evaluation.md has a program that needs nothing else.
 
     examples:
       dactyl export-model --checkpoint runs/best/best.ckpt --output network.onnx

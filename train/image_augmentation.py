@@ -13,6 +13,7 @@ from torch import Tensor
 
 from train.torch_effects import CameraAugment
 from vision.camera_effects import CameraEffectsConfig
+from vision.color import GAMMA
 from vision.configuration.bounds import not_negative
 from vision.networks.windows import make_windows
 
@@ -64,10 +65,6 @@ class ImageAugmentConfig:
                 raise ValueError(f"{what}_roll_deg: must lie between 0 and 180, got {roll}")
 
 
-ENCODING = 2.2
-"""Exponent by which levels encode light, as in ordinary images."""
-
-
 class ImageAugment:
     """Augmentation of tone for images (N, 3, h, w), and of contrast, tint and noise for normalised ones; on the
     generator's device.
@@ -89,7 +86,7 @@ class ImageAugment:
         stops, power = (
             largest * (2 * self._uniform(count, 1, 1, 1) - 1) for largest in (config.exposure, config.gamma)
         )
-        return 255 * (images / 255 * torch.exp2(stops / ENCODING)).clamp(0.0, 1.0) ** torch.exp2(power)
+        return 255 * (images / 255 * torch.exp2(stops / GAMMA)).clamp(0.0, 1.0) ** torch.exp2(power)
 
     def __call__(self, images: Tensor) -> Tensor:
         config, count = self.config, len(images)

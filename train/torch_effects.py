@@ -84,7 +84,7 @@ def photograph(images: Tensor, effects: Sequence[CameraEffects], noise: Tensor |
         light = light * (1 - each("vignette") * on_device(squared_distance(height, width)))
         if noise is not None:
             light = light + noise * (each("shot_noise") ** 2 * light + each("read_noise") ** 2).sqrt()
-        levels = srgb_from_linear(light.clamp(0.0, 1.0)) ** torch.exp2(each("gamma"))
+        levels = color.srgb_from_linear_torch(light.clamp(0.0, 1.0)) ** torch.exp2(each("gamma"))
         taken = (255 * levels).round().to(torch.uint8)
         if len(files := np.flatnonzero(quality := values("jpeg_quality"))):
             place = torch.from_numpy(files).to(images.device)
@@ -107,11 +107,6 @@ def unit_noise(effects: Sequence[CameraEffects], height: int, width: int, genera
 def linear_from_srgb(images: Tensor) -> Tensor:
     """Return light from 0 to 1, float32, for uint8 levels, by a table of all 256."""
     return torch.from_numpy(_LIGHT).float().to(images.device)[images.int()]
-
-
-def srgb_from_linear(light: Tensor) -> Tensor:
-    """Return levels from 0 to 1 for light from 0 to 1."""
-    return torch.where(light <= 0.0031308, 12.92 * light, 1.055 * light.clamp_min(1e-9) ** (1 / 2.4) - 0.055)
 
 
 def convolved(images: Tensor, kernels: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ image in both, but for rounding and for the arithmetic of their JPEG codecs.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -21,7 +22,22 @@ from vision.distributions import Uniform, UniformInt
 from vision.geometry.rotations import FloatArray
 
 _ZERO = Uniform(0.0, 0.0)
-_LARGEST_BLUR = 0.1  # of the image's width
+_FRACTION, _BLUR, _STOPS = (0.0, 1.0), (0.0, 0.1), (-8.0, 8.0)
+_LIMITS = {
+    "defocus": _BLUR,
+    "motion": _BLUR,
+    "vignette": _FRACTION,
+    "exposure": _STOPS,
+    "white_balance": _STOPS,
+    "shot_noise": _FRACTION,
+    "read_noise": _FRACTION,
+    "chroma": _FRACTION,
+    "gamma": _STOPS,
+    "jpeg_quality": (0, 100),
+}
+"""Lowest and highest value of each range."""
+_STORED_LIMITS = _LIMITS | {"motion_angle": (0.0, math.pi), "red": _STOPS, "blue": _STOPS, "noise_seed": (0, 2**62)}
+"""The same of each stored value."""
 
 
 @dataclass(frozen=True)
@@ -58,15 +74,10 @@ class CameraEffectsConfig:
 
     def __post_init__(self) -> None:
         fraction(self, "probability")
-        most = {"defocus": _LARGEST_BLUR, "motion": _LARGEST_BLUR, "jpeg_quality": 100}
-        for name in ("defocus", "motion", "vignette", "shot_noise", "read_noise", "chroma", "jpeg_quality"):
+        for name, (least, most) in _LIMITS.items():
             found = getattr(self, name)
-            if not 0 <= found.low <= found.high <= most.get(name, 1):
-                raise ValueError(f"{name}: must lie in [0, {most.get(name, 1)}], got {found.low} to {found.high}")
-        for name in ("exposure", "white_balance", "gamma"):
-            found = getattr(self, name)
-            if not -8 <= found.low <= found.high <= 8:
-                raise ValueError(f"{name}: must lie in [-8, 8], got {found.low} to {found.high}")
+            if not least <= found.low <= found.high <= most:
+                raise ValueError(f"{name}: must lie in [{least:g}, {most:g}], got {found.low} to {found.high}")
 
     @property
     def any(self) -> bool:
@@ -114,9 +125,10 @@ class CameraEffects:
         """Restore effects; raise KeyError, TypeError or ValueError if the values are not valid."""
         whole = ("jpeg_quality", "noise_seed")
         found = {one.name: (int if one.name in whole else float)(values[one.name]) for one in fields(cls)}
-        blur = max(abs(found["defocus"]), abs(found["motion"]))
-        if not np.isfinite(list(found.values())).all() or blur > _LARGEST_BLUR or not 0 <= found["jpeg_quality"] <= 100:
-            raise ValueError(f"camera_effects: {found}")
+        for name, value in found.items():
+            least, most = _STORED_LIMITS[name]
+            if not least <= value <= most:  # true for NaN, too
+                raise ValueError(f"camera_effects: {name}: must lie in [{least:g}, {most:g}], got {value}")
         return cls(**found)  # type: ignore[arg-type]
 
     def to_json(self) -> dict[str, Any]:

@@ -104,7 +104,7 @@ class Tracker:
         self._symmetries = symmetries or Symmetries(rotations=np.eye(3)[None])
         self._gate = 2 * float(gammaincinv(3, self.config.gate))  # chi-squared of six numbers; scipy.stats takes 0.5 s
         self._now: TrackedPose | None = None  # of the symmetries' centre, as all poses within
-        self._time = 0.0
+        self._time = -np.inf  # of the last frame
         self._left_out = 0
 
     def predict(self, time_s: float) -> TrackedPose | None:
@@ -128,7 +128,7 @@ class Tracker:
             ValueError: time does not increase.
         """
         noise = np.asarray(covariance, np.float64)
-        if not (np.isfinite(estimate.position).all() and np.isfinite(noise).all()):
+        if not all(np.isfinite(part).all() for part in (*estimate, noise)):
             return self.miss(time_s)
         sure = may_begin and self.sure(estimate, noise)
         noise = self._covariance_of_centre(estimate, noise)
@@ -162,7 +162,7 @@ class Tracker:
 
     def _advanced(self, time_s: float) -> TrackedPose | None:
         """Advance the present to a later time and return the pose predicted for it."""
-        if self._now is not None and time_s <= self._time:
+        if not time_s > self._time:
             raise ValueError(f"time must rise: {time_s} s after {self._time} s")
         before = self._predicted(time_s)
         self._time = time_s

@@ -28,6 +28,7 @@ from vision.io.store import Location, names
 from vision.machine.progress import progress
 from vision.storage.datasets import TripletDataset
 from vision.storage.folders import MANIFEST
+from vision.storage.integrity import RERUN
 from vision.storage.layout import sample_key
 from vision.storage.manifest import DatasetFolder
 from vision.storage.schema import LABEL
@@ -116,7 +117,7 @@ def _sample_faults(dataset: TripletDataset) -> Iterator[str]:
                 continue
             for camera, image in enumerate(dataset.rig.without_padding(sample["images"])):
                 if shown[camera] and is_blank(image):
-                    yield f"{where}.{dataset.rig.names[camera]}.jpg: blank; delete the shard and rerun dactyl render"
+                    yield f"{where}.{dataset.rig.names[camera]}.jpg: blank; delete the shard and {RERUN}"
                 digests[number, camera] = int.from_bytes(hashlib.blake2b(image.tobytes(), digest_size=8).digest())
             yield from (f"{where}.{fault}" for fault in faults)
             advance(1)

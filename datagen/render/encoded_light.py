@@ -10,7 +10,7 @@ import numpy as np
 from datagen.pictures.dominant_lights import dominant_lights
 from datagen.pictures.surroundings import resized, solid_angles
 from datagen.pictures.surroundings_pool import SurroundingsUse
-from datagen.render.phong import GAMMA
+from vision.color import GAMMA
 from vision.geometry.rotations import FloatArray
 
 # Measured in Filament's images; tests/render compares the two renderers.

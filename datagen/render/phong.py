@@ -9,7 +9,6 @@ import numpy as np
 from vision.color import srgb_from_linear
 from vision.geometry.rotations import FloatArray
 
-GAMMA = 2.2
 NON_METAL_REFLECTANCE = 0.04
 _COLOURLESS_REFLECTION = 0.016  # measured in Filament's images
 _MAX_EXPONENT = 128.0  # of a highlight at shininess 1

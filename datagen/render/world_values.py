@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from datagen.appearance.sample import Sample
 from datagen.render.base import RenderOptions
 from datagen.render.encoded_light import encoded_light
-from datagen.render.phong import GAMMA, NON_METAL_REFLECTANCE, highlight, reflected
+from datagen.render.phong import NON_METAL_REFLECTANCE, highlight, reflected
 from datagen.render.stage import Stage
-from vision.color import linear_from_srgb
+from vision.color import GAMMA, linear_from_srgb
 from vision.geometry.rotations import FloatArray
 from vision.scene.scene import Scene
 

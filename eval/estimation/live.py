@@ -26,10 +26,10 @@ from eval.estimation.run import json_line, refuse_lost_content, refuse_lost_pict
 from eval.estimation.sources import open_source
 from eval.estimation.streams import Arrival, CameraStream, RecordedStream, silence_opencv
 from vision.errors import DactylError
+from vision.published import STEP_SECONDS
 from vision.tracking import TrackedPose
 
-_STEP_S = 0.08  # of a policy, from one action to the next
-_PACE_S = 0.75 * _STEP_S  # for one estimate; the rest is for reading and drawing images
+_PACE_S = 0.75 * STEP_SECONDS  # for one estimate of a policy's step; the rest is for reading and drawing images
 _TRIALS = 4  # of which the fastest counts: the first warms up, and others may be disturbed
 _RATE_OVER = 30  # latest triplets, over which the shown rate is measured
 
@@ -164,8 +164,8 @@ def _keep_pace(observer: Observer) -> str | None:
         return None
     estimator.use_windows(1)
     return (
-        f"{count} windows of each picture take {1000 * min(times):.0f} ms here, too long for {1 / _STEP_S:g} estimates "
-        f"a second; the network sees one (--windows {count} keeps them, with smaller errors)"
+        f"{count} windows of each picture take {1000 * min(times):.0f} ms here, too long for {1 / STEP_SECONDS:g} "
+        f"estimates a second; the network sees one (--windows {count} keeps them, with smaller errors)"
     )
 
 

@@ -56,9 +56,10 @@ class OwnCameras:
         names = self._observer.estimator.rig.names
         moved = [name for name, drifted in zip(names, solution.drifted().tolist(), strict=True) if drifted]
         turned = f"; {' and '.join(moved)} turned meanwhile: fix the cameras" if moved else ""
+        moving = "" if solution.converged else "; the search was cut short: give it more triplets (--self_calibrate)"
         count, sure_deg = len(seen.corners), float(solution.direction_deviation_deg.max())
         triplets = "1 triplet" if count == 1 else f"{count} triplets"
-        return f"cameras found from {triplets}, directions sure to {sure_deg:.2f} deg{turned}"
+        return f"cameras found from {triplets}, directions sure to {sure_deg:.2f} deg{turned}{moving}"
 
     def follow(self, images: np.ndarray, now_s: float, unusual: bool) -> str | None:
         """Use a live triplet (C, H, W, 3) uint8, unless it is unusual, too soon after the last one or not needed.

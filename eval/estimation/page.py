@@ -1,10 +1,12 @@
 """A page for a browser on this machine: the newest overlay as a stream of JPEG images (MJPEG), and the newest line.
 
-It listens on the loopback address only. Overlays are drawn only while a browser shows the page.
+It listens on the loopback address only, and answers only to its names. Overlays are drawn only while a browser shows
+the page.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +16,9 @@ from vision.errors import DactylError
 
 _BOUNDARY = "frame"
 _TIMEOUT_S = 5.0  # until a stream without new images repeats its last one
+_HOSTS = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.IGNORECASE)
+"""Names by which a browser on this machine asks: a page of the Internet whose own name leads here (DNS rebinding) could
+read the cameras."""
 _PAGE = b"""<!doctype html><meta charset="utf-8"><title>dactyl estimate --live</title>
 <style>body{margin:0;background:#16181c;color:#e8eaed;font:16px sans-serif}img{width:100%}pre{margin:1em}</style>
 <img src="/stream.mjpg" alt="the cameras' pictures with the estimate over them"><pre id="line"></pre>
@@ -101,7 +106,9 @@ def _handler(page: Page) -> type[BaseHTTPRequestHandler]:
         timeout = 10.0  # seconds, for a browser that neither sends nor reads
 
         def do_GET(self) -> None:
-            if self.path == "/stream.mjpg":
+            if not _HOSTS.fullmatch(self.headers.get("Host", "")):
+                self.send_error(403, "the page is for localhost only")
+            elif self.path == "/stream.mjpg":
                 self._begin(f"multipart/x-mixed-replace; boundary={_BOUNDARY}")
                 page.stream(self.wfile.write)
             elif self.path in ("/", "/line.json"):

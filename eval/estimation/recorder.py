@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from eval.estimation.sources import Shot
-from eval.laboratory.opencv import opencv
 from vision.errors import DactylError
-
-_QUALITY = 95
+from vision.storage.shards import encode_image
 
 
 class ShotRecorder:
@@ -37,14 +35,12 @@ class ShotRecorder:
 
     def keep(self, shot: Shot) -> None:
         """Write a shot that has a time, with each image's own if the cameras are live."""
-        cv2 = opencv()
         times = shot.times_s or [shot.time_s] * len(self.names)
         with _writing(self.folder):
             rows = zip(self.names, shot.pictures, times, self._tables, strict=True)
             for name, picture, time_s, (file, writer) in rows:
-                content = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1]
                 path = f"{name}/{self.count:06d}.jpg"
-                (self.folder / path).write_bytes(content.tobytes())
+                (self.folder / path).write_bytes(encode_image(picture))
                 writer.writerow([f"{time_s:.6f}", path])
                 file.flush()
         self.count += 1

@@ -23,6 +23,7 @@ from vision.published import CAMERA_FOVY_DEG, CAMERA_ROTATION_DEG
 from vision.rigs.calibration import check_calibration_name, refuse_lost_calibration, save_calibration
 from vision.rigs.rig import Rig
 from vision.scene.scene import Scene, require_same
+from vision.solvers.self_calibration import refuse_unconverged
 from vision.statistics.spacing import evenly_spaced
 from vision.storage.datasets import TripletDataset
 from vision.storage.folders import has_manifest
@@ -126,8 +127,8 @@ def calibrate_from(config: SelfCalibrateConfig) -> FoundRig:
     """Find the cameras and write the file.
 
     Raises:
-        DactylError: the recording cannot be read, leaves a camera undetermined, or is of cameras that moved; or the
-            file cannot be written or would replace another kind of file.
+        DactylError: the recording cannot be read, leaves a camera undetermined, or is of cameras that moved; the search
+            did not converge; or the file cannot be written or would replace another kind of file.
     """
     refuse_lost_calibration(config.output)
     from vision.estimator import PoseEstimator
@@ -155,6 +156,7 @@ def calibrate_from(config: SelfCalibrateConfig) -> FoundRig:
         solution, motion = self_calibrate_with_frame(
             estimator, seen, views.cameras, views.frame_known, config.distortion
         )
+        refuse_unconverged(solution)
     except DactylError as error:
         raise DactylError(f"{config.recording}: {error}; nothing was written") from error
     began, found = views.cameras.in_frame(motion), solution.cameras.numpy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import shutil
 import signal
@@ -33,7 +34,7 @@ from eval.estimation.live_view import draw_live
 from eval.estimation.page import Page
 from eval.estimation.recorder import ShotRecorder
 from eval.estimation.run import estimate_all
-from eval.estimation.sources import open_source
+from eval.estimation.sources import Shot, open_source
 from tests.eval.lab import write_csv
 from tests.eval.rendered import rendered_set
 from vision.errors import DactylError
@@ -312,6 +313,19 @@ def test_each_picture_of_live_cameras_has_its_own_time(monkeypatch: pytest.Monke
     assert summary.skewed(1.0) is None
 
 
+def test_recorded_pictures_keep_their_colours(tmp_path: Path) -> None:
+    """At edges between colours of equal brightness, which JPEG at half the resolution of colours would blend."""
+    red, cyan = (200, 40, 40), (0, 110, 110)
+    stripes = np.tile(np.array([red, cyan, cyan], np.uint8), (48, 16, 1))
+    shot = Shot("0", [stripes], ["live"], time_s=0.0)
+    with ShotRecorder(tmp_path / "kept", ["left"]) as recorder:
+        recorder.keep(shot)
+    with Image.open(tmp_path / "kept" / "left" / "000000.jpg") as picture:
+        off = np.abs(np.asarray(picture, int) - stripes)
+    assert off.mean() < 2
+    assert off.max() < 6
+
+
 def test_a_browser_that_breaks_the_connection_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     page = Page(0)
     try:
@@ -325,6 +339,27 @@ def test_a_browser_that_breaks_the_connection_is_no_traceback(capsys: pytest.Cap
     finally:
         page.close()
     assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200), ("LOCALHOST:8765", 200), ("127.0.0.1:1", 200), ("[::1]:8765", 200), ("[::1]", 200),
+        ("rebound.example", 403), ("rebound.example:8765", 403), ("127.0.0.1.rebound.example", 403),
+        ("localhost@rebound.example", 403), ("192.168.0.2", 403), ("", 403),
+    ],
+)  # fmt: skip
+def test_the_page_answers_to_this_machines_names_only(host: str, status: int) -> None:
+    """Else a page of the Internet could have its own name lead here, and read the cameras."""
+    page = Page(0)
+    try:
+        for path in ("/", "/line.json", *(["/stream.mjpg"] if status == 403 else [])):
+            asked = http.client.HTTPConnection(*page._server.server_address[:2], timeout=20)
+            asked.request("GET", path, headers={"Host": host})
+            assert asked.getresponse().status == status
+            asked.close()
+    finally:
+        page.close()
 
 
 def test_cameras_that_opencv_reads_itself(recording: Path, tmp_path: Path) -> None:

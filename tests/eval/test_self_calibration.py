@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -15,6 +16,7 @@ import torch
 from msgspec import structs
 from scipy.spatial.transform import Rotation
 
+from eval.estimation.own_cameras import OwnCameras
 from eval.evaluate import evaluate
 from eval.laboratory.calibration_files import find_capture_frame
 from eval.laboratory.cli import main_calibrate
@@ -23,7 +25,7 @@ from eval.laboratory.network_views import CalibratedViews, CentralViews, network
 from eval.laboratory.self_calibration import SelfCalibrateConfig, recorded
 from eval.scoring.comparison import compare
 from eval.scoring.config import EvaluateConfig
-from eval.scoring.found_cameras import found_cameras, recordings
+from eval.scoring.found_cameras import CamerasNotFoundError, found_cameras, recordings
 from eval.scoring.record import Evaluation, load_evaluation
 from tests.datasets import make_images, make_label, write_manifest
 from tests.eval.oracle import Oracle
@@ -284,6 +286,30 @@ def test_a_recording_in_which_the_object_is_not_recognised_gives_no_cameras(
     ):
         main_calibrate(["--from", str(single.folder), "--output", str(file)])
     assert file.read_bytes() == before
+
+
+def test_a_search_that_is_cut_short_gives_no_cameras_and_estimates_say_so(
+    single: TripletDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Cut(Seer):
+        def self_calibrate(self, *arguments: Any, **options: Any) -> RigSolution:
+            return replace(super().self_calibrate(*arguments, **options), converged=False)
+
+    monkeypatch.setattr(PoseEstimator, "load", lambda *_, **__: Cut([single]))
+    file = tmp_path / "calibration.json"
+    with pytest.raises(DactylError, match=r"still moved after .* with 12 triplets; record more .* nothing was written"):
+        main_calibrate(["--from", str(single.folder), "--output", str(file)])
+    assert not file.exists()
+    with pytest.raises(CamerasNotFoundError, match="still moved after"):
+        found_cameras(Cut([single]), single, 4)
+    views, taken = network_views(RIG, None, {}, rectified=True), []
+    observer: Any = SimpleNamespace(
+        estimator=Cut([single]), views=views, take_cameras=lambda *found: taken.append(found)
+    )
+    cameras = OwnCameras(observer, 12)
+    cameras.gather(single[number]["images"] for number in range(12))
+    assert cameras.find().endswith("; the search was cut short: give it more triplets (--self_calibrate)")
+    assert taken
 
 
 def test_a_calibration_file_takes_the_place_of_finding(

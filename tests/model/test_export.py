@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from tests.model.test_mixed_sizes import mixed
 from tests.scenes import scene
 from vision.estimator import PoseEstimator
 from vision.geometry.cameras import Cameras
+from vision.geometry.rotations import quaternion_to_matrix
 from vision.networks.backbones import BackboneConfig
 from vision.networks.confidence import DeviationFit, honest_deviation
 from vision.networks.export import METADATA, ExportedNetwork, export_onnx, export_program, metadata
@@ -68,6 +70,40 @@ def test_a_pose_solved_from_exported_points_is_the_estimators_with_its_deviation
     promised = np.sqrt(np.trace(expected["covariance"][:, :3, :3], axis1=1, axis2=2) / 3)
     np.testing.assert_allclose(solution.pose.position, expected["position"], atol=1e-5)
     np.testing.assert_allclose(deviation, promised, rtol=1e-3)
+
+
+def documented_program() -> str:
+    """Return the program of docs/evaluation.md that needs an ONNX file alone, with the images that it is ``given``."""
+    programs = re.findall(r"```python\n(.*?)```", Path("docs/evaluation.md").read_text(), flags=re.DOTALL)
+    (program,) = (each for each in programs if "onnxruntime" in each)
+    changed, count = re.subn(r"^images = .*$", "images = given", program, flags=re.MULTILINE)
+    assert count == 1
+    return changed
+
+
+def test_the_documented_program_solves_poses_from_the_file_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With true and with nominal cameras, of an object as if each camera might see it in another of two poses: they are
+    the estimator's."""
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    program = documented_program()
+    estimator, side = PoseEstimator.from_pretrained("prism"), 200
+    assert isinstance(estimator.model, GeometricModel)
+    order = torch.arange(len(estimator.object.keypoints))
+    estimator.model.permutations = torch.stack([order, order.flip(0)])
+    coarse = np.random.default_rng(0).integers(0, 256, (4, 3, side // 8, side // 8, 3)).astype(np.uint8)
+    images, nominal = coarse.repeat(8, axis=2).repeat(8, axis=3), estimator.rig.nominal
+    expected = [estimator.predict(images, nominal, nominal=displaced) for displaced in (False, True)]
+    export_onnx(estimator.model, tmp_path / "network.onnx")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"given": np.ascontiguousarray(images.transpose(0, 1, 4, 2, 3))}
+    exec(program, names)
+    for estimates, pose in zip(expected, (names["calibrated"], names["displaced"]), strict=True):
+        turned = quaternion_to_matrix(torch.from_numpy(estimates["quaternion"]))
+        np.testing.assert_allclose(pose.position, estimates["position"], atol=1e-4)
+        np.testing.assert_allclose(pose.rotation, turned, atol=1e-3)
 
 
 @pytest.mark.parametrize(

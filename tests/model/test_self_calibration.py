@@ -15,7 +15,7 @@ from vision.errors import DactylError
 from vision.geometry.cameras import Cameras, project_torch
 from vision.solvers.bundle import solve_bundle
 from vision.solvers.given import CameraPrior, PointObservations, Subject
-from vision.solvers.self_calibration import RigSolution, refuse_moved, self_calibrate
+from vision.solvers.self_calibration import RigSolution, refuse_moved, refuse_unconverged, self_calibrate
 
 
 class Recording(Truth):
@@ -199,6 +199,19 @@ def test_frames_whose_cameras_were_displaced_one_by_one_are_refused(frames: int)
     wrong = truth.uniform(*corners.pixels.shape[:3]) < 0.05
     corners = corners._replace(pixels=corners.pixels + 20 * wrong[..., None] * truth.noise(*corners.pixels.shape))
     assert 0.1 < truth.calibrate(corners, landmarks).contradiction.max() < 1.5
+
+
+def test_a_search_that_is_cut_short_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    truth = Recording(20, seed=14)
+    observed = truth.sights(0.3, 0.3)
+    whole = truth.calibrate(*observed)
+    assert whole.converged
+    refuse_unconverged(whole)
+    monkeypatch.setattr("vision.solvers.self_calibration._ITERATIONS", 1)
+    cut = truth.calibrate(*observed)
+    assert not cut.converged
+    with pytest.raises(DactylError, match="still moved after 1 steps of the search, with 20 triplets; record more"):
+        refuse_unconverged(cut)
 
 
 def test_any_number_of_frames_will_do() -> None:

@@ -275,3 +275,22 @@ def test_nobody_begins_without_a_place() -> None:
     """Known to a degree and unknown in depth, as one camera sees a ball."""
     deep = NOISE + np.diag([0, 0, 0, 0, 0, 1.0])
     assert Tracker(GENTLE).update(0.1, upright(np.zeros(3)), deep) is None
+
+
+def test_a_rotation_that_is_not_finite_is_no_estimate() -> None:
+    tracker, broken = Tracker(GENTLE), Pose(np.full((3, 3), np.nan), np.zeros(3))
+    assert tracker.update(0.0, broken, NOISE) is None
+    assert tracker.update(0.1, upright(np.zeros(3)), NOISE) is not None
+    missed = tracker.update(0.2, broken, NOISE)
+    assert missed is not None
+    assert missed.status == "predicted"
+
+
+def test_time_rises_for_a_lost_object_too() -> None:
+    tracker = Tracker(GENTLE)
+    assert tracker.miss(0.5) is None
+    for time in (0.4, 0.5, float("nan")):
+        with pytest.raises(ValueError, match="time must rise"):
+            tracker.update(time, upright(np.zeros(3)), NOISE)
+        with pytest.raises(ValueError, match="time must rise"):
+            tracker.miss(time)

@@ -22,7 +22,6 @@ from train.torch_effects import (
     convolved,
     linear_from_srgb,
     photograph,
-    srgb_from_linear,
     unit_noise,
 )
 from vision import color
@@ -87,7 +86,7 @@ def test_light_and_levels_are_those_of_the_renderers() -> None:
     levels = torch.arange(256, dtype=torch.uint8)
     light = linear_from_srgb(levels)
     np.testing.assert_allclose(light.numpy(), color.linear_from_srgb(np.arange(256) / 255), atol=1e-6)
-    assert torch.equal((255 * srgb_from_linear(light)).round().to(torch.uint8), levels)
+    assert torch.equal((255 * color.srgb_from_linear_torch(light)).round().to(torch.uint8), levels)
     assert torch.equal(photograph(levels.expand(1, 3, 1, 256), effects(), None)[0, 0, 0], levels)
 
 

@@ -146,3 +146,17 @@ def test_a_vignette_is_round_in_wide_images() -> None:
 def test_impossible_ranges_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         CameraEffectsConfig(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("chroma", 1.5), ("vignette", 3.0), ("shot_noise", -0.1), ("read_noise", 1.1), ("defocus", 0.2),
+        ("motion", -0.1), ("exposure", 9.0), ("red", -9.0), ("blue", float("nan")), ("gamma", float("inf")),
+        ("motion_angle", 4.0), ("jpeg_quality", 101), ("noise_seed", -1),
+    ],
+)  # fmt: skip
+def test_stored_values_that_no_range_allows_are_refused(name: str, value: float) -> None:
+    (drawn,) = CameraEffectsConfig(probability=1.0).draw(np.random.default_rng(0), 1)
+    with pytest.raises(ValueError, match=f"camera_effects: {name}: must lie in "):
+        CameraEffects.from_json(drawn.to_json() | {name: value})

@@ -197,3 +197,14 @@ def test_a_resized_rig_sees_the_same_and_keeps_its_shape() -> None:
         pixels = [cameras.project(points, camera)[0] for camera in (one, other)]
         np.testing.assert_allclose(pixels[1], pixels[0] * 200 / 640)
     np.testing.assert_array_equal(before.resized(640).nominal.intrinsics, before.nominal.intrinsics)
+
+
+def test_a_camera_has_its_own_size_and_those_of_a_batch_keep_theirs() -> None:
+    sizes = np.array([200, 100, 50]), np.array([150, 80, 40])
+    cameras = Cameras(np.stack([np.eye(3)] * 3), np.stack([np.eye(4)] * 3), *sizes)
+    one, two = cameras.at(1), cameras.at([2, 0])
+    assert (one.width, one.height) == (100, 80)
+    np.testing.assert_array_equal((two.width, two.height), ([50, 200], [40, 150]))
+    several = cameras.repeated(2).at(1)
+    np.testing.assert_array_equal((several.width, several.height), sizes)
+    assert cameras._replace(width=None, height=150).at(1)[2:] == (None, 150)

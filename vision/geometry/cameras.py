@@ -61,8 +61,12 @@ class Cameras(NamedTuple):
         return self._replace(intrinsics=self.intrinsics.numpy(), extrinsics=self.extrinsics.numpy())
 
     def at(self, rows: Any) -> Cameras:
-        """Return the cameras in some rows of the first dimension, or in one: of a batch, or a single one of C."""
-        return self._replace(intrinsics=self.intrinsics[rows], extrinsics=self.extrinsics[rows])
+        """Return the cameras in some rows of the first dimension, or in one: of a batch, whose sizes stay, or a single
+        one of C, with its own size."""
+        sizes = (self.width, self.height)
+        if np.ndim(self.intrinsics) == 3:  # the first dimension is C, which sizes have, too
+            sizes = tuple(size[rows] if np.ndim(size) else size for size in sizes)
+        return Cameras(self.intrinsics[rows], self.extrinsics[rows], *sizes)
 
     def in_frame(self, motion: FloatArray) -> Cameras:
         """Return the same cameras in another frame, whose coordinates the rigid ``motion`` (4, 4) takes to those of the

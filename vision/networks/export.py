@@ -8,7 +8,8 @@ geometric network returns ``pixels`` (B, C, K, 2) of the object's corners and ``
 each in pixels; with a window also ``landmarks`` (B, C, L, 2) of the hand and ``landmark_scale`` (B, C, L), all as the
 solvers take them. The pose follows by :func:`vision.solvers.bundle.solve_pose` from the true cameras, by
 :func:`vision.solvers.bundle.solve_bundle` from the nominal ones: float64 linear algebra that ONNX has no operators for.
-A file also holds :func:`metadata`.
+A file also holds :func:`metadata`, with every other input of these two (docs/evaluation.md has a program that needs the
+file alone).
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -49,9 +52,13 @@ class ExportedNetwork(nn.Module):
 
 
 def metadata(model: PoseModel) -> dict[str, Any]:
-    """Return what a program needs to know that uses an exported network: its cameras, in order, with the size, K and
-    extrinsics of their images (smaller ones are padded with black on the right and below), and the keypoints whose
-    pixels it returns, metres in the object's frame."""
+    """Return what a program needs to know that uses an exported network.
+
+    It holds its cameras, in order, with the size, K and extrinsics of their images (smaller ones are padded with black
+    on the right and below), the keypoints whose pixels it returns, metres in the object's frame, the object's
+    symmetries (:class:`vision.objects.symmetries.Symmetries`), and what finds poses from its outputs
+    (:meth:`vision.networks.pose_model.PoseModel.solver_inputs`).
+    """
     cameras = [
         {
             "name": camera.name,
@@ -68,6 +75,8 @@ def metadata(model: PoseModel) -> dict[str, Any]:
         "cameras": cameras,
         "object": model.object.name,
         "keypoints": model.object.keypoints.tolist(),
+        "symmetries": msgspec.to_builtins(model.object.symmetries, enc_hook=np.ndarray.tolist),
+        "solver": model.solver_inputs(),
     }
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -189,6 +190,23 @@ class GeometricModel(PointNetwork):
     def _image_heights(self, device: torch.device | None = None) -> Tensor:
         """Return the image heights of the rig's cameras, (C,) pixels."""
         return torch.tensor([camera.height for camera in self.scene.rig.cameras], device=device)
+
+    def solver_inputs(self) -> dict[str, Any]:
+        """Return the other arguments of ``solve_pose`` and ``solve_bundle``: ``anchor`` (3,) metres, ``iterations`` (of
+        ``solve_pose``), ``permutations`` (S, K) or null, ``landmarks`` (the fields of
+        :class:`vision.scene.landmarks.Landmarks`; null if the network finds no cameras), and for true and for nominal
+        cameras the fields of :class:`vision.networks.confidence.DeviationFit`."""
+        fits = zip(*(buffer.tolist() for buffer in self._error_fit), strict=True)
+        known = self.landmarks if self.finds_cameras else None
+        return {
+            "anchor": self.position_mean.tolist(),
+            "iterations": self.config.iterations,
+            "permutations": None if self.permutations is None else self.permutations.tolist(),
+            "landmarks": None if known is None else msgspec.to_builtins(known, enc_hook=np.ndarray.tolist),
+            "deviation_fit": {
+                name: DeviationFit(*fit)._asdict() for name, fit in zip(("calibrated", "nominal"), fits, strict=True)
+            },
+        }
 
     def calibrate(self, errors: Tensor, deviations: Tensor, nominal: bool) -> None:
         """Set the relation of errors to deviations for true or nominal cameras; keep it if no rotation shows (a ball).

@@ -215,6 +215,11 @@ class PoseModel(nn.Module, ABC):
         """Return the output tensors of an exported network, from what ``forward`` returned
         (:mod:`vision.networks.export`)."""
 
+    def solver_inputs(self) -> dict[str, Any]:
+        """Return as JSON values what a program needs, beside the exported outputs, cameras and keypoints, to find poses
+        from them; empty if the outputs are poses."""
+        return {}
+
     def image_sides(self, cameras: int) -> Sequence[int]:
         """Return the longer side of each camera's image, pixels; for other cameras than the rig's, of their array."""
         own = [camera.longer_side for camera in self.scene.rig.cameras]

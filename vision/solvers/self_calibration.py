@@ -42,7 +42,7 @@ from vision.solvers.views import ViewAgreement
 from vision.statistics.medians import lower_median
 
 _CONVERGED = 1e-3  # of the cost, in which 1/2 is one deviation
-_ITERATIONS = 30  # at most
+_ITERATIONS = 100  # at most: most searches take 6, those from unsure keypoints a few dozen
 _MOST_TURN = math.radians(0.6)  # largest accepted deviation of a camera's rotation; a triplet leaves about 0.3 degrees
 _ANGLES_WEIGHT = 0.01  # factor on the weight of the wrist's usual angles: a recording may hold others in all frames
 _LEAST_DRIFT_DEG, _CERTAIN_DRIFT = 0.02, 4.0  # what counts as one, at least: degrees, and its own deviations
@@ -73,6 +73,7 @@ class RigSolution:
             points scatter about their projections by these cameras and poses.
         contradiction: (C,) how many times as far the frames lie apart about each camera's rotation as their pixels'
             scales promise (:func:`vision.solvers.frame_scatter.contradiction`).
+        converged: whether the search ended because its last step gained nothing, not because it took too many.
     """
 
     cameras: Cameras
@@ -83,6 +84,7 @@ class RigSolution:
     drift_deviation_deg: Tensor
     spread: Tensor
     contradiction: Tensor
+    converged: bool
 
     @property
     def deviation(self) -> Tensor:
@@ -176,6 +178,17 @@ def refuse_moved(solution: RigSolution, names: Sequence[str] | None) -> None:
         )
 
 
+def refuse_unconverged(solution: RigSolution) -> None:
+    """Raise DactylError where the search was cut short: its cameras are on their way, and their deviations say nothing
+    of how far it is."""
+    if not solution.converged:
+        raise DactylError(
+            f"self-calibration: the cameras still moved after {_ITERATIONS} steps of the search, with "
+            f"{len(solution.spread)} triplets; record more of them in which every camera sees the forearm and the "
+            "moving object, or begin nearer to the cameras (an earlier calibration)"
+        )
+
+
 def _refuse_open(solution: RigSolution, weight: Tensor, count: int, names: Sequence[str]) -> None:
     """Raise DactylError where a camera's rotation is not determined; the first ``count`` points of ``weight`` (N, C, P)
     are the object's."""
@@ -204,7 +217,7 @@ def _minimize(problem: RigProblem, body: State, rig: RigState) -> RigSolution:
     """Return the most probable cameras and poses, from a start."""
     state, damping = problem.state(body, rig), 1e-3
     view, more = problem.linearize(state, rig)
-    cost = problem.cost(state, rig, view)
+    cost, converged = problem.cost(state, rig, view), False
     for _ in range(_ITERATIONS):
         after, moved_rig = problem.step(state, rig, problem.equations(state, view, more), damping)
         moved_view, moved_more = problem.linearize(after, moved_rig)
@@ -213,12 +226,14 @@ def _minimize(problem: RigProblem, body: State, rig: RigState) -> RigSolution:
         if gain > 0:
             state, rig, view, more, cost = after, moved_rig, moved_view, moved_more, moved_cost
         damping = min(max(damping / 5 if gain > 0 else damping * 5, 1e-9), 1e6)
-        if abs(gain) < _CONVERGED:
+        if converged := abs(gain) < _CONVERGED:
             break
-    return _solution(problem, state, rig, view, problem.equations(state, view, more))
+    return _solution(problem, state, rig, view, problem.equations(state, view, more), converged)
 
 
-def _solution(problem: RigProblem, state: State, rig: RigState, view: Linearization, found: Equations) -> RigSolution:
+def _solution(
+    problem: RigProblem, state: State, rig: RigState, view: Linearization, found: Equations, converged: bool
+) -> RigSolution:
     """Return the solution with deviations judged by how much frames contradict each other."""
     frames = problem.frames
     coupling = found.coupling.transpose(1, 2).flatten(2)
@@ -245,6 +260,7 @@ def _solution(problem: RigProblem, state: State, rig: RigState, view: Linearizat
         torch.rad2deg(deviation).unflatten(0, (-1, 3)),
         _spread(frames, cameras, view),
         torch.tensor([contradiction(total[turn][:, turn], gradient[:, turn]) for turn in each]),
+        converged,
     )
 
 

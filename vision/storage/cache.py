@@ -13,6 +13,7 @@ from vision.errors import DactylError
 from vision.io.files import atomic_write, read_start
 from vision.io.store import Location, is_remote
 from vision.io.user_cache import cache_folder
+from vision.storage.integrity import require_hash
 
 
 def local_file(path: Location, size: int, sha256: str) -> Path:
@@ -36,7 +37,6 @@ def local_file(path: Location, size: int, sha256: str) -> Path:
             content = read_start(path, size + 1)  # one byte more gives a longer file another hash
         except OSError as error:
             raise DactylError(f"{path}: cannot be read ({error}); check the URL, credentials and network") from error
-        if hashlib.sha256(content).hexdigest() != sha256:
-            raise DactylError(f"{path}: content differs from the manifest; delete it and rerun dactyl render")
+        require_hash(path, hashlib.sha256(content).hexdigest(), sha256)
         atomic_write(place, content)
     return place

@@ -12,11 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from vision.errors import DactylError
 from vision.io.store import Location, is_remote
 from vision.storage.layout import ShardLayout, read_member, sample_key
 from vision.storage.manifest import DatasetFolder
-from vision.storage.samples import Samples
+from vision.storage.samples import Samples, require_distinct
 from vision.storage.shards import ShardRecord
 
 _AT_ONCE = 16  # requests to a remote store
@@ -49,7 +48,7 @@ class TripletDataset(DatasetFolder, Samples):
             self._layouts = list(threads.map(self._open_shard, self.shards))
         indices = [layout.indices for layout in self._layouts]
         self.indices = np.concatenate(indices) if indices else np.zeros(0, np.int64)
-        self._check_distinct()
+        require_distinct(self.indices, self.folder)
 
     def member(self, number: int, suffix: str) -> bytes:
         shard = self._shard_of(number)
@@ -78,13 +77,6 @@ class TripletDataset(DatasetFolder, Samples):
         if not is_remote(self.folder):  # a remote shard's hash is checked when it is fetched
             self._check_size(shard)
         return self._recorded_layout(shard) or self._walk(shard)
-
-    def _check_distinct(self) -> None:
-        ordered = np.sort(self.indices)
-        if (twice := ordered[:-1][ordered[:-1] == ordered[1:]]).size:
-            raise DactylError(
-                f"{self.folder}: sample {sample_key(int(twice[0]))} is there twice; make the dataset again"
-            )
 
     def _shard_of(self, number: int) -> int:
         if not 0 <= number < len(self):

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from vision.errors import DactylError
 from vision.io.decode import Record, Text
 from vision.io.files import open_regular
+from vision.storage.integrity import REMAKE
 
 _BLOCK = tarfile.BLOCKSIZE  # size of headers, to which contents are padded
 # Fields of a header.
@@ -112,18 +113,17 @@ def scan_tar(path: Path, samples: int, required: Collection[str], optional: Coll
     Raises:
         DactylError: not a tar, a foreign member, an incomplete sample, or another number of samples.
     """
-    again = "delete it and rerun dactyl render"
     try:
         with open_regular(path) as file:
             keys, rows = _gather(_walk_headers(file.fileno()), samples, {*required, *optional})
     except (OSError, ValueError) as error:
-        raise DactylError(f"{path}: {error}; {again}") from None
+        raise DactylError(f"{path}: {error}; {REMAKE}") from None
     members = tuple(rows[0]) if rows else tuple(sorted(required))
     for key, row in zip(keys, rows, strict=True):
         if tuple(row) != members or not row.keys() >= set(required) or not all(size for _, size in row.values()):
-            raise DactylError(f"{path}: sample '{key}' is incomplete; {again}")
+            raise DactylError(f"{path}: sample '{key}' is incomplete; {REMAKE}")
     if len(keys) != samples:
-        raise DactylError(f"{path}: {len(keys)} samples, the manifest says {samples}; {again}")
+        raise DactylError(f"{path}: {len(keys)} samples, the manifest says {samples}; {REMAKE}")
     places = np.array([list(row.values()) for row in rows], np.int64).reshape(len(rows), len(members), 2)
     return ShardLayout(members, np.array([int(key) for key in keys], np.int64), places[..., 0], places[..., 1])
 

@@ -19,6 +19,7 @@ from vision.io.store import Location, locate
 from vision.scene.scene import Scene
 from vision.storage.cache import local_file
 from vision.storage.folders import CONFIG, MANIFEST
+from vision.storage.integrity import REMAKE, RERUN, require_hash
 from vision.storage.layout import ShardLayout, scan_tar
 from vision.storage.records import read_record
 from vision.storage.shards import ShardRecord, mask_suffix, read_shard_record
@@ -93,7 +94,7 @@ class DatasetFolder:
             return
         said = read_shard_record(record)
         if said.shard != shard or ShardLayout.from_record(said.layout, shard.bytes) != layout:
-            raise DactylError(f"{record}: is not of the shard beside it; delete it and rerun dactyl render")
+            raise DactylError(f"{record}: is not of the shard beside it; {REMAKE}")
 
     def fits(self, members: Collection[str]) -> bool:
         """Return whether a sample with these files is complete, and has no others."""
@@ -108,9 +109,7 @@ class DatasetFolder:
         except OSError as error:
             raise DactylError(f"{self.folder}: cannot be read ({error}); check that place") from error
         if unfinished:
-            raise DactylError(
-                f"{self.folder}: unfinished dataset (no {MANIFEST}); rerun the dactyl render that made it"
-            )
+            raise DactylError(f"{self.folder}: unfinished dataset (no {MANIFEST}); {RERUN}")
         return read_record(
             path, DatasetManifest, "dataset manifest", "make the dataset again", limit=MAX_MANIFEST_BYTES
         )
@@ -122,11 +121,9 @@ class DatasetFolder:
     def _check_size(self, shard: ShardRecord) -> None:
         path = self._shard_file(shard)
         if not path.is_file():
-            raise DactylError(f"{path}: shard is missing; rerun the dactyl render that made it")
+            raise DactylError(f"{path}: shard is missing; {RERUN}")
         if (size := path.stat().st_size) != shard.bytes:
-            raise DactylError(
-                f"{path}: {size} bytes, the manifest says {shard.bytes}; delete it and rerun dactyl render"
-            )
+            raise DactylError(f"{path}: {size} bytes, the manifest says {shard.bytes}; {REMAKE}")
 
     def _check_hash(self, shard: ShardRecord) -> None:
         """Compare a shard with its hash, unless this process has done so since the file was last written."""
@@ -140,8 +137,7 @@ class DatasetFolder:
         except OSError as error:
             reason = error.strerror or error
             raise DactylError(f"{path}: cannot read: {reason}; was the dataset moved or deleted?") from error
-        if found != shard.sha256:
-            raise DactylError(f"{path}: content differs from the manifest; delete it and rerun dactyl render")
+        require_hash(path, found, shard.sha256)
         _VERIFIED.add(state)
 
     def _walk(self, shard: ShardRecord) -> ShardLayout:

@@ -18,6 +18,7 @@ from PIL import Image
 
 from vision.errors import DactylError
 from vision.io.decode import parse_json
+from vision.io.store import Location
 from vision.rigs.rig import Camera, Rig
 from vision.scene.scene import Scene
 from vision.storage.layout import sample_key
@@ -142,6 +143,14 @@ class SamplesInMemory(Samples):
 
     def where(self, number: int) -> str:
         return f"{self._place}: {sample_key(int(self.indices[number]))}"
+
+
+def require_distinct(indices: NDArray[np.int64], where: Location) -> None:
+    """Raise DactylError, which names the shard or dataset ``where``, if a sample number of ``indices`` (N,) is there
+    twice."""
+    ordered = np.sort(indices)
+    if (twice := ordered[:-1][ordered[:-1] == ordered[1:]]).size:
+        raise DactylError(f"{where}: sample {sample_key(int(twice[0]))} is there twice; make the dataset again")
 
 
 def _decode_json(data: bytes, where: str) -> dict[str, Any]:

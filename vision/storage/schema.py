@@ -28,6 +28,7 @@ import numpy as np
 
 from vision.errors import DactylError
 from vision.geometry.rotations import is_rotation
+from vision.published import STEP_SECONDS
 
 SCHEMA_VERSION = 2
 """Version of the schema, raised whenever an old reader would misread a new file."""
@@ -57,7 +58,7 @@ _QUATERNION = ("float64", (4,), "1", "world", (-1.0, 1.0))
 
 STATES: dict[str, Field] = {
     "episode": Field("int64", (), "1", "", (0, np.inf), "number of the episode, unique within the folder"),
-    "step": Field("int32", (), "80 ms", "", (0, np.inf), "environment step within the episode"),
+    "step": Field("int32", (), f"{1000 * STEP_SECONDS:.0f} ms", "", (0, np.inf), "environment step within the episode"),
     "joint_position": Field("float64", ("J",), "rad", "joint", (-7.0, 7.0), "hand joint angles"),
     "joint_velocity": Field("float64", ("J",), "rad/s", "joint", UNBOUNDED, "hand joint velocities"),
     "object_position": Field(*_POSITION, "object centre"),

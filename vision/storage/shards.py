@@ -34,6 +34,7 @@ from vision.io.files import atomic_write, sha256
 from vision.io.png import png_bytes
 from vision.io.store import Location, is_remote
 from vision.rigs.rig import Rig
+from vision.storage.integrity import REMAKE
 from vision.storage.layout import LayoutRecord, ShardLayout, sample_key
 from vision.storage.records import read_record, write_record
 from vision.storage.schema import LABEL, SCHEMA_VERSION, check_record
@@ -126,11 +127,14 @@ def encode_sample(
 
 def encode_images(images: np.ndarray, rig: Rig) -> dict[str, bytes]:
     """Encode images (C, H, W, 3) uint8 as stored in a shard, by their suffixes, each in its camera's size."""
-    members = {}
-    for name, image in zip(rig.names, rig.without_padding(images), strict=True):
-        own = np.ascontiguousarray(image)
-        members[f"{name}.jpg"] = simplejpeg.encode_jpeg(own, JPEG_QUALITY, "RGB", JPEG_SUBSAMPLING)
-    return members
+    pairs = zip(rig.names, rig.without_padding(images), strict=True)
+    return {f"{name}.jpg": encode_image(image) for name, image in pairs}
+
+
+def encode_image(image: np.ndarray) -> bytes:
+    """Encode an image (H, W, 3) uint8, RGB, as JPEG with the quality and the colours of all stored images."""
+    content: bytes = simplejpeg.encode_jpeg(np.ascontiguousarray(image), JPEG_QUALITY, "RGB", JPEG_SUBSAMPLING)
+    return content
 
 
 def write_shard(
@@ -210,4 +214,4 @@ def committed_shard(folder: Location, number: int, config_fingerprint: str) -> S
 
 def read_shard_record(path: Location) -> CommittedShard:
     """Read a shard's record file; :class:`DactylError` names it if it is not such a record."""
-    return read_record(path, CommittedShard, "shard record", "delete it and rerun dactyl render")
+    return read_record(path, CommittedShard, "shard record", REMAKE)

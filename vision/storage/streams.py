@@ -22,9 +22,10 @@ from webdataset import tariterators
 from vision.errors import DactylError
 from vision.io.files import read_start
 from vision.io.store import Location
+from vision.storage.integrity import REMAKE, require_hash
 from vision.storage.layout import sample_key
 from vision.storage.manifest import DatasetFolder
-from vision.storage.samples import SamplesInMemory
+from vision.storage.samples import SamplesInMemory, require_distinct
 from vision.storage.shards import ShardRecord
 
 
@@ -90,34 +91,33 @@ def read_shard(dataset: DatasetFolder, shard: ShardRecord) -> SamplesInMemory:
     Raises:
         DactylError: it cannot be read, differs, or is not a shard.
     """
-    path, again = dataset.folder / shard.name, "delete it and rerun dactyl render"
+    path = dataset.folder / shard.name
     try:
         content = read_start(path, shard.bytes + 1)  # one byte more gives a longer file another hash
     except OSError as error:
         raise DactylError(f"{path}: cannot be read ({error}); was the dataset moved or deleted?") from error
-    if hashlib.sha256(content).hexdigest() != shard.sha256:
-        raise DactylError(f"{path}: content differs from the manifest; {again}")
+    require_hash(path, hashlib.sha256(content).hexdigest(), shard.sha256)
     found = _unpacked(content, path)
     if len(found) != shard.samples:
-        raise DactylError(f"{path}: {len(found)} samples, the manifest lists {shard.samples}; {again}")
+        raise DactylError(f"{path}: {len(found)} samples, the manifest lists {shard.samples}; {REMAKE}")
     samples = SamplesInMemory(dataset.scene, found, str(path))
+    require_distinct(samples.indices, path)
     for number in range(len(samples)):
         if not dataset.fits(samples.members(number)):
             key = sample_key(int(samples.indices[number]))
-            raise DactylError(f"{path}: sample '{key}' is incomplete; {again}")
+            raise DactylError(f"{path}: sample '{key}' is incomplete; {REMAKE}")
     return samples
 
 
 def _unpacked(content: bytes, path: Location) -> list[dict[str, Any]]:
     """Return the files of each sample of a tar by name, with its key as ``__key__``."""
-    again = "delete it and rerun dactyl render"
     if content[257:262] != b"ustar":  # otherwise the library would unpack a compressed tar of any size
-        raise DactylError(f"{path}: not a readable tar; {again}")
+        raise DactylError(f"{path}: not a readable tar; {REMAKE}")
     files = tariterators.tar_file_expander([{"url": path.name, "stream": io.BytesIO(content)}])
     try:
         return list(tariterators.group_by_keys(files))
     except Exception as error:  # the library may raise anything for a foreign tar
-        raise DactylError(f"{path}: not a readable tar ({error}); {again}") from error
+        raise DactylError(f"{path}: not a readable tar ({error}); {REMAKE}") from error
 
 
 class LaneReader:
