@@ -184,8 +184,8 @@ def refuse_unconverged(solution: RigSolution) -> None:
     if not solution.converged:
         raise DactylError(
             f"self-calibration: the cameras still moved after {_ITERATIONS} steps of the search, with "
-            f"{len(solution.spread)} triplets; record more of them in which every camera sees the forearm and the "
-            "moving object, or begin nearer to the cameras (an earlier calibration)"
+            f"{len(solution.spread)} triplets; record more of them in which every camera sees the hand's fixed "
+            "parts and the moving object, or begin nearer to the cameras (an earlier calibration)"
         )
 
 
@@ -209,7 +209,7 @@ def _refuse_open(solution: RigSolution, weight: Tensor, count: int, names: Seque
             f"self-calibration: {len(weight)} triplets leave camera {names[camera]} open to "
             f"{math.degrees(deviation):.2f} degrees: it shows "
             + (" and ".join(missing) if missing else "hand and object, but too few or too uncertain")
-            + "; record more triplets in which every camera sees the forearm and the moving object"
+            + "; record more triplets in which every camera sees the hand's fixed parts and the moving object"
         )
 
 
