@@ -68,8 +68,8 @@ class TrainConfig:
         MODELS.load(self.model.head).check_loss(self.loss)
         several = self.model.window is not None and self.model.window.count > 1
         if several and (roll := unlearnt_roll(vars(self.augment))) is not None:
-            key, told, least = roll
+            key, value, least = roll
             raise ValueError(
                 f"augment.{key}: with several windows (model.window.count) images are rolled by up to {least:g} "
-                f"degrees, which the network must have learnt; got {told:g}"
+                f"degrees, which the network must have learnt; got {value:g}"
             )

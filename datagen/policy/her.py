@@ -93,8 +93,8 @@ class Learning:
 
     def actor(self, layout: Layout, hidden: int) -> Actor:
         """Create an actor with weights from torch's generator; ``hidden`` is the number of unobserved values."""
-        told = hidden if self.privileged else 0
-        return Actor(self.actor_inputs, self.hidden, layout, self.memory, told, self.servo)
+        extra = hidden if self.privileged else 0
+        return Actor(self.actor_inputs, self.hidden, layout, self.memory, extra, self.servo)
 
 
 class Learner(PartsLearner):

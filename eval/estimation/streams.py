@@ -162,10 +162,10 @@ class CameraStream:
         for name in self._sources:
             if name in self._faults:
                 raise DactylError(f"{self._called(name)}: {self._faults[name]}; check number or URL, and the cable")
-            last, patience = self._pictures[name][1] if name in self._pictures else self._begun, stall_s
+            last, timeout = self._pictures[name][1] if name in self._pictures else self._begun, stall_s
             if name not in self._pictures:
-                patience = max(stall_s, _OPENING_S)
-            if now - last > patience:
+                timeout = max(stall_s, _OPENING_S)
+            if now - last > timeout:
                 raise DactylError(f"{self._called(name)}: no picture for {now - last:.0f} s; check the cable")
 
     def _watch(self, name: str) -> None:

@@ -72,9 +72,9 @@ def warn_of_rolls(checkpoint: CheckpointFile) -> str | None:
     augment = (checkpoint.training or {}).get("augment")
     if not isinstance(augment, dict) or (roll := unlearnt_roll(augment)) is None:
         return None
-    key, told, least = roll
+    key, value, least = roll
     return (
-        f"windows: the network was trained with augment.{key} {told:g}, but several windows are rolled by up to "
+        f"windows: the network was trained with augment.{key} {value:g}, but several windows are rolled by up to "
         f"{least:g} degrees: expect larger errors"
     )
 

@@ -23,7 +23,7 @@ from vision.networks.model import build_model
 from vision.networks.model_config import ModelConfig, WindowConfig
 from vision.networks.point_network import PointNetwork
 from vision.networks.several_windows import averaged, roll_fractions
-from vision.networks.windows import cut, make_windows
+from vision.networks.windows import crop, make_windows
 from vision.objects.symmetries import Symmetries
 from vision.scene.scene import Scene
 
@@ -199,9 +199,9 @@ def test_crops_are_exact_in_bfloat16_training() -> None:
     ticks = torch.arange(200) + 0.5
     image = torch.stack([*torch.meshgrid(ticks, ticks, indexing="xy"), torch.zeros(200, 200)])[None]
     window = make_windows(torch.tensor([[90.3, 104.7]]), 76.0, 76, torch.tensor([0.4]))
-    exact = cut(image, window, 76)
+    exact = crop(image, window, 76)
     with torch.autocast("cpu", torch.bfloat16):
-        torch.testing.assert_close(cut(image, window, 76), exact)
+        torch.testing.assert_close(crop(image, window, 76), exact)
 
 
 def test_any_number_of_cameras() -> None:

@@ -9,12 +9,12 @@ from tests.scenes import scene
 from vision.networks.backbones import BackboneConfig
 from vision.networks.model import build_model
 from vision.networks.model_config import ModelConfig, WindowConfig
-from vision.networks.windows import cut, cut_around, make_windows, to_image, window_scale
+from vision.networks.windows import crop, crop_around, make_windows, to_image, window_scale
 
 
 def test_a_window_over_the_whole_image_is_the_image() -> None:
     image = torch.rand(1, 3, 40, 40)
-    torch.testing.assert_close(cut(image, make_windows(torch.tensor([[20.0, 20.0]]), 40, 40), 40), image)
+    torch.testing.assert_close(crop(image, make_windows(torch.tensor([[20.0, 20.0]]), 40, 40), 40), image)
 
 
 @given(
@@ -34,13 +34,13 @@ def test_what_a_window_shows_is_where_it_says(
     window = make_windows(torch.tensor([[x, y]]), side, 32, torch.tensor([roll]))
     expected = to_image(window, torch.tensor([[[column + 0.5, row + 0.5]]]))[0, 0]
     if (expected > 1).all() and (expected < 79).all():
-        torch.testing.assert_close(cut(image, window, 32)[0, :2, row, column], expected, atol=2e-3, rtol=0)
+        torch.testing.assert_close(crop(image, window, 32)[0, :2, row, column], expected, atol=2e-3, rtol=0)
     assert window_scale(window).item() == pytest.approx(side / 32, rel=1e-5)
 
 
 def test_outside_of_the_image_is_zero() -> None:
     window = make_windows(torch.tensor([[-100.0, -100.0]]), 40, 32)
-    assert not cut(torch.ones(1, 3, 80, 80), window, 32).any()
+    assert not crop(torch.ones(1, 3, 80, 80), window, 32).any()
 
 
 def test_a_positive_roll_turns_the_window_from_right_to_down() -> None:
@@ -54,7 +54,7 @@ def test_a_window_averages_all_pixels_that_it_spans(side: float) -> None:
     noise = 20.0 * torch.randn(2 * 2, 3, 400, 400, generator=torch.Generator().manual_seed(0))
     windows = make_windows(torch.tensor([200.3, 199.6]).expand(4, 2), side, 80)
     spanned = max(1.0, math.floor(side / 80)) ** 2
-    assert float(cut_around(noise, windows, 80, (side, side)).std()) < 1.05 * 20.0 / math.sqrt(spanned)
+    assert float(crop_around(noise, windows, 80, (side, side)).std()) < 1.05 * 20.0 / math.sqrt(spanned)
 
 
 def test_reduced_windows_show_what_they_say_in_cameras_of_all_sizes() -> None:
@@ -64,7 +64,7 @@ def test_reduced_windows_show_what_they_say_in_cameras_of_all_sizes() -> None:
     images = torch.stack([columns, rows, torch.ones(height, width)]).expand(2 * 3, -1, -1, -1)
     centre = torch.tensor([[150.0, 170.0], [200.0, 180.0], [210.0, 190.0]]).repeat(2, 1)
     windows = make_windows(centre, torch.tensor(sides).repeat(2), 80, torch.full((6,), 0.3))
-    found = cut_around(images, windows, 80, sides)
+    found = crop_around(images, windows, 80, sides)
     ticks = torch.arange(80) + 0.5
     pixels = torch.stack(torch.meshgrid(ticks, ticks, indexing="xy"), dim=-1).flatten(0, 1)
     expected = to_image(windows, pixels.expand(6, -1, -1))

@@ -17,7 +17,7 @@ from vision.networks.model_config import MOST_WINDOWS, ModelConfig
 from vision.networks.pose_model import PoseModel
 from vision.networks.preprocessing import Augment, preprocess
 from vision.networks.several_windows import SCENE_ROLL_DEG, WINDOW_ROLL_DEG, averaged, roll_fractions
-from vision.networks.windows import cut, cut_around, make_windows
+from vision.networks.windows import crop, crop_around, make_windows
 from vision.scene.framing import window_sides
 from vision.scene.scene import Scene
 from vision.solvers.given import PointObservations
@@ -181,7 +181,7 @@ class PointNetwork(PoseModel):
         seen = self._whole(images, shape[1], size)
         ratio = (self.scene_sides(shape) / size).flatten()[:, None]
         if scenes is not None:  # it may lie partly outside the image
-            seen = cut(seen, scenes / ratio[..., None], size, "border", times)
+            seen = crop(seen, scenes / ratio[..., None], size, "border", times)
         found = self.locator_head(self.locator_tower(preprocess(seen, augment)), size)
         if scenes is None:
             return PointOutput(found.pixels * ratio[..., None], found.log_scale + ratio.log())
@@ -196,7 +196,7 @@ class PointNetwork(PoseModel):
         if self.config.window is None:
             seen = self._whole(images, cameras, size)
         else:
-            seen = cut_around(images, windows, size, self._usual_sides(cameras), times)
+            seen = crop_around(images, windows, size, self._usual_sides(cameras), times)
         features = self.tower(preprocess(seen, augment))
         return points_in_image(self.head(features, size), windows), features
 

@@ -60,8 +60,8 @@ class RegressionModel(PoseModel):
 
     @property
     def description(self) -> str:
-        told = "is told the cameras' calibration" if self.uses_cameras else "never uses the cameras' calibration"
-        return f"answers with the pose at once and {told}"
+        known = "is told the cameras' calibration" if self.uses_cameras else "never uses the cameras' calibration"
+        return f"answers with the pose at once and {known}"
 
     @property
     def uses_cameras(self) -> bool:

@@ -24,9 +24,9 @@ def unlearnt_roll(augment: Mapping[str, Any]) -> tuple[str, float, float] | None
     """Return what a training rolled by too little for its network to see several windows: the key of ``augment``, its
     value and the least, degrees; None if nothing."""
     for key, least in (("window_roll_deg", WINDOW_ROLL_DEG), ("scene_roll_deg", SCENE_ROLL_DEG)):
-        told = augment.get(key)
-        if isinstance(told, (int, float)) and told < least:
-            return key, told, least
+        value = augment.get(key)
+        if isinstance(value, (int, float)) and value < least:
+            return key, value, least
     return None
 
 

@@ -33,7 +33,7 @@ def make_windows(centre: Tensor, side: Tensor | float, size: int, roll: Tensor |
     return torch.cat([linear, offset[..., None]], dim=-1)
 
 
-def cut(
+def crop(
     images: Tensor, windows: Tensor, size: int, padding: Literal["zeros", "border"] = "zeros", times: int = 1
 ) -> Tensor:
     """Crop windows from float images, bilinear.
@@ -59,8 +59,8 @@ def cut(
         return functional.grid_sample(images, grid, mode="bilinear", padding_mode=padding, align_corners=False)
 
 
-def cut_around(images: Tensor, windows: Tensor, size: int, sides: Sequence[float], times: int = 1) -> Tensor:
-    """Crop windows as :func:`cut` does, from images that show them larger or smaller.
+def crop_around(images: Tensor, windows: Tensor, size: int, sides: Sequence[float], times: int = 1) -> Tensor:
+    """Crop windows as :func:`crop` does, from images that show them larger or smaller.
 
     A bilinear crop reads four pixels for each of its own. Where a window spans more, its image is first reduced by a
     whole factor, each pixel the mean of those that it replaces: else it would show some of them and lose the rest.
@@ -71,15 +71,15 @@ def cut_around(images: Tensor, windows: Tensor, size: int, sides: Sequence[float
         size: side of the windows in their own pixels.
         sides: usual side of each camera's windows in image pixels, C. (Factors follow from it, and not from the windows
             at hand, so that a network sees all images of a camera in the same way.)
-        times: number of windows of each image, as in :func:`cut`.
+        times: number of windows of each image, as in :func:`crop`.
     """
     factors = [max(1, int(side / size)) for side in sides]
     if max(factors) == 1:
-        return cut(images.float(), windows, size, times=times)
+        return crop(images.float(), windows, size, times=times)
     shape = (-1, len(factors))
     each = zip(images.unflatten(0, shape).unbind(1), windows.unflatten(0, shape).unbind(1), factors, strict=True)
     return torch.stack(
-        [cut(_reduced(own.float(), by), window / by, size, times=times) for own, window, by in each], 1
+        [crop(_reduced(own.float(), by), window / by, size, times=times) for own, window, by in each], 1
     ).flatten(0, 1)
 
 

@@ -106,8 +106,8 @@ def _with_letters(value: Any) -> Any:
     """Return JSON values of a scene whose parts all have the key ``letter``; others as they are."""
     match value:
         case {"object": {"parts": [*parts]} as target}:
-            told = [{"letter": _named_as_letter(part), **part} if isinstance(part, dict) else part for part in parts]
-            return {**value, "object": {**target, "parts": told}}
+            named = [{"letter": _named_as_letter(part), **part} if isinstance(part, dict) else part for part in parts]
+            return {**value, "object": {**target, "parts": named}}
     return value
 
 

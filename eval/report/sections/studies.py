@@ -111,8 +111,8 @@ def confidence_section(evaluations: Sequence[Evaluation]) -> Section:
         rank = rank_correlation(scored)
         for place, group in enumerate(confidence_quarters(scored)):
             figures = short(scored.errors.of(group.samples), scored.clusters[group.samples])
-            told = NONE if rank is None else f"{rank:+.2f}"
-            body.append([*whose, group.label, *figures, told if place == 0 else ""])
+            correlation = NONE if rank is None else f"{rank:+.2f}"
+            body.append([*whose, group.label, *figures, correlation if place == 0 else ""])
     if not body:
         return absent("Confidence", "these estimators give every sample the same confidence")
     caption = (
