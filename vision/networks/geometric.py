@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras, project_torch
+from vision.io.json_values import to_jsonable
 from vision.networks.confidence import (
     CONFIDENT_ANGLE,
     DeviationFit,
@@ -197,12 +198,12 @@ class GeometricModel(PointNetwork):
         :class:`vision.scene.landmarks.Landmarks`; null if the network finds no cameras), and for true and for nominal
         cameras the fields of :class:`vision.networks.confidence.DeviationFit`."""
         fits = zip(*(buffer.tolist() for buffer in self._error_fit), strict=True)
-        known = self.landmarks if self.finds_cameras else None
+        landmarks = msgspec.to_builtins(self.landmarks, enc_hook=np.ndarray.tolist) if self.finds_cameras else None
         return {
             "anchor": self.position_mean.tolist(),
             "iterations": self.config.iterations,
             "permutations": None if self.permutations is None else self.permutations.tolist(),
-            "landmarks": None if known is None else msgspec.to_builtins(known, enc_hook=np.ndarray.tolist),
+            "landmarks": to_jsonable(landmarks),  # lists for tuples
             "deviation_fit": {
                 name: DeviationFit(*fit)._asdict() for name, fit in zip(("calibrated", "nominal"), fits, strict=True)
             },
