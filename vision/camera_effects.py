@@ -124,11 +124,11 @@ class CameraEffects:
     def from_json(cls, values: Any) -> CameraEffects:
         """Restore effects; raise KeyError, TypeError or ValueError if the values are not valid."""
         whole = ("jpeg_quality", "noise_seed")
-        found = {one.name: (int if one.name in whole else float)(values[one.name]) for one in fields(cls)}
-        for name, value in found.items():
-            least, most = _STORED_LIMITS[name]
-            if not least <= value <= most:  # true for NaN, too
-                raise ValueError(f"camera_effects: {name}: must lie in [{least:g}, {most:g}], got {value}")
+        found: dict[str, float] = {}
+        for name, (least, most) in _STORED_LIMITS.items():
+            if not least <= values[name] <= most:  # true for NaN, too
+                raise ValueError(f"camera_effects: {name}: must lie in [{least:g}, {most:g}], got {values[name]}")
+            found[name] = (int if name in whole else float)(values[name])
         return cls(**found)  # type: ignore[arg-type]
 
     def to_json(self) -> dict[str, Any]:
