@@ -125,7 +125,8 @@ class CameraEffects:
         """Restore effects; raise KeyError, TypeError or ValueError if the values are not valid."""
         whole = ("jpeg_quality", "noise_seed")
         found: dict[str, float] = {}
-        for name, (least, most) in _STORED_LIMITS.items():
+        for name in (one.name for one in fields(cls)):
+            least, most = _STORED_LIMITS[name]
             if not least <= values[name] <= most:  # true for NaN, too
                 raise ValueError(f"camera_effects: {name}: must lie in [{least:g}, {most:g}], got {values[name]}")
             found[name] = (int if name in whole else float)(values[name])

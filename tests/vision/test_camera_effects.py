@@ -153,7 +153,7 @@ def test_impossible_ranges_are_refused(wrong: dict[str, Any]) -> None:
     [
         ("chroma", 1.5), ("vignette", 3.0), ("shot_noise", -0.1), ("read_noise", 1.1), ("defocus", 0.2),
         ("motion", -0.1), ("exposure", 9.0), ("red", -9.0), ("blue", float("nan")), ("gamma", float("inf")),
-        ("motion_angle", 4.0), ("jpeg_quality", 101), ("noise_seed", -1),
+        ("motion_angle", 4.0), ("jpeg_quality", 101), ("jpeg_quality", float("inf")), ("noise_seed", -1),
     ],
 )  # fmt: skip
 def test_stored_values_that_no_range_allows_are_refused(name: str, value: float) -> None:
