@@ -489,7 +489,7 @@ def test_a_changed_record_is_not_believed(folder: Path) -> None:
 def test_an_unfinished_or_absent_dataset_is_named(folder: Path, tmp_path: Path) -> None:
     (folder / MANIFEST).unlink()
     (folder / CONFIG).write_text("{}")
-    with pytest.raises(DactylError, match=r"unfinished dataset.*rerun the dactyl render"):
+    with pytest.raises(DactylError, match=r"unfinished dataset.*rerun dactyl render"):
         TripletDataset(folder)
     with pytest.raises(DactylError, match="no such dataset manifest"):
         TripletDataset(tmp_path / "nowhere")
