@@ -16,7 +16,7 @@ from dactyl import __version__
 from dactyl.commands import COMMANDS
 from dactyl.signals import Terminated, received, signals_raise
 from dactyl.standard_streams import Output, OutputError, open_standard_streams, print_no_more
-from vision.errors import DactylError, UsageError, memory_fault, printable
+from vision.errors import DactylError, UsageError, is_disk_full, memory_fault, printable, with_causes
 from vision.machine.extras import missing_extra
 from vision.machine.hardware import usable_cores
 
@@ -100,7 +100,7 @@ def _main(arguments: list[str]) -> int:
     except Exception as error:
         if received:
             # Either what was to be saved found no room, or native code turned our exception into an error of its own.
-            return _stopped(name, str(error) if _is_disk_full(error) else None)
+            return _stopped(name, str(error) if any(map(is_disk_full, with_causes(error))) else None)
         if (line := _explained(error)) is None:
             raise
         return _fail(f"dactyl {name}: {line}", 1)
@@ -117,7 +117,7 @@ def _explained(error: Exception) -> str | None:
         return missing_extra(error)
     if isinstance(error, OSError) and isinstance(error.filename, str | bytes):
         return f"{printable(os.fsdecode(error.filename))}: {error.strerror or error}"
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_disk_full(error):
         return f"{error.strerror}; make room and run the same command again"
     if isinstance(error, BrokenPipeError):
         return f"{error.strerror or 'broken pipe'}: whoever read what this command wrote into a pipe went away"
@@ -143,15 +143,6 @@ def _split(arguments: Sequence[str]) -> tuple[str, list[str]]:
         one_of = "one of " if names[1:] else ""
         raise UsageError(f"dactyl {first}: expected {one_of}{', '.join(names)}, got {second}; --help explains them")
     raise UsageError(f"dactyl: unknown command '{first}'; choose one of {', '.join(COMMANDS)}")
-
-
-def _is_disk_full(error: BaseException | None) -> bool:
-    """Return whether an error, or one that it was raised for, says that a disk is full."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def _stopped(name: str, unsaved: str | None = None) -> int:

@@ -3,7 +3,8 @@
 import difflib
 import errno
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import TypeGuard
 
 _MAX_MESSAGE = 300  # characters
 _MAX_CONFIG_MESSAGE = 600  # of a configuration's: it may list what is possible
@@ -90,13 +91,24 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     return f"; did you mean '{near[0]}'?" if near else ""
 
 
+def with_causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error, what caused it, what caused that, and so on."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def is_disk_full(error: BaseException) -> TypeGuard[OSError]:
+    """Return whether the operating system says that a disk, or a user's part of it, is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def memory_fault(error: BaseException | None) -> str | None:
     """Return the message about insufficient memory in an error or its causes; None if that was not the fault."""
-    while error is not None:
-        text = printable(error)
-        if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+    for each in with_causes(error):
+        text = printable(each)
+        if isinstance(each, MemoryError) or getattr(each, "errno", None) == errno.ENOMEM:
             return shortened(text or "no more memory", 120)
         if any(sign in text for sign in _NO_MEMORY):
             return shortened(text, 120)
-        error = error.__cause__ or error.__context__
     return None

@@ -15,7 +15,7 @@ from datagen.sim.backgrounds import FLOOR
 from datagen.sim.hand_model import far_end, is_tip
 from datagen.sim.hand_settings import compiler_weighs, forget_defaults, forget_world
 from datagen.sim.menagerie import menagerie_file
-from datagen.sim.model_files import is_urdf, model_digest, model_files
+from datagen.sim.model_files import is_urdf, model_digest, model_files, read_xml
 from datagen.sim.objects import OBJECT
 from datagen.sim.urdf import read_urdf
 from vision.errors import DactylError, printable, shortened
@@ -72,8 +72,9 @@ def load_hand(hand: Hand) -> mujoco.MjSpec:
             f"hand {hand.name}: {path}, or a file that it names, has changed since these data were made; put it back "
             "(install the package of then), or collect states again"
         )
+    root = read_xml(path)
     try:
-        spec = read_urdf(path, hand) if is_urdf(path) else mujoco.MjSpec.from_file(str(path))
+        spec = read_urdf(root, path, hand) if is_urdf(root, path) else mujoco.MjSpec.from_file(str(path))
     except (ValueError, RuntimeError) as error:
         raise DactylError(f"{path}: MuJoCo cannot read it: {' '.join(str(error).split())}") from None
     if len(spec.bodies) > _MOST_BODIES:

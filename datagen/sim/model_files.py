@@ -25,16 +25,11 @@ _FOLDERS = ("meshdir", "texturedir", "assetdir")
 _MESHES = (".stl", ".obj", ".msh")  # that MuJoCo reads
 
 
-def is_urdf(path: Path) -> bool:
-    """Return whether a hand's model is a URDF rather than an MJCF.
-
-    Raises:
-        DactylError: as :func:`read_xml`, or it is neither.
-    """
-    kind = read_xml(path).tag
-    if kind not in ("mujoco", "robot"):
-        raise DactylError(f"{path}: neither MJCF nor URDF but <{kind}>; check the path")
-    return kind == "robot"
+def is_urdf(root: ElementTree.Element, path: Path) -> bool:
+    """Return whether the XML of a hand's model is a URDF rather than an MJCF; :class:`DactylError` if it is neither."""
+    if root.tag not in ("mujoco", "robot"):
+        raise DactylError(f"{path}: neither MJCF nor URDF but <{root.tag}>; check the path")
+    return root.tag == "robot"
 
 
 def read_xml(file: Path) -> ElementTree.Element:
@@ -84,14 +79,14 @@ def model_files(path: Path) -> dict[str, Path]:
         DactylError: the file is neither MJCF nor URDF, it or one that it includes is no XML, names a pipe or device, or
             repeats something excessively.
     """
-    if is_urdf(path):
-        meshes = {mesh.get("filename", "") for mesh in read_xml(path).iter("mesh")}
-        found = ((name, urdf_mesh(name, path)) for name in sorted(meshes))
-        return {path.name: path, **{name: place for name, place in found if place is not None}}
     waiting, seen, folders = [path], {os.path.realpath(path)}, {path.parent}
     files, named = {path.name: path}, list[tuple[str, Path]]()
     for file in waiting:
         root = read_xml(file)
+        if file == path and is_urdf(root, path):
+            meshes = {mesh.get("filename", "") for mesh in root.iter("mesh")}
+            found = ((name, urdf_mesh(name, path)) for name in sorted(meshes))
+            return files | {name: place for name, place in found if place is not None}
         for element in root.iter():
             folders |= {path.parent / element.attrib[key] for key in _FOLDERS if key in element.attrib}
         for key, name in _files(root):

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import mujoco
 import numpy as np
 
-from datagen.sim.model_files import read_xml, urdf_mesh
+from datagen.sim.model_files import urdf_mesh
 from vision.errors import DactylError
 from vision.scene.hand import Hand
 
@@ -24,14 +24,13 @@ _FULL_FORCE = {mujoco.mjtJoint.mjJNT_HINGE: 0.25, mujoco.mjtJoint.mjJNT_SLIDE: 0
 _FREQUENCY = 55.0  # rad/s, of a servo and its motor's inertia, without a link: as Menagerie's LEAP with 0.001 kg m^2
 
 
-def read_urdf(path: Path, hand: Hand) -> mujoco.MjSpec:
-    """Read a hand's URDF.
+def read_urdf(root: ElementTree.Element, path: Path, hand: Hand) -> mujoco.MjSpec:
+    """Make MuJoCo's specification of a hand's URDF, whose XML is ``root`` and is changed.
 
     Raises:
         DactylError: MuJoCo cannot read it or one of its meshes, a mesh is missing, a joint mimics none that moves, or
             the greatest force of a joint is not known.
     """
-    root = read_xml(path)
     _refuse_lost_couplings(root, path)
     assets: dict[str, bytes] = {}
     names: dict[Path, str] = {}

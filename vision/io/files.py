@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-from vision.errors import DactylError
+from vision.errors import DactylError, with_causes
 from vision.io import store
 from vision.io.kept import note_opened
 from vision.io.store import Location, is_remote
@@ -74,7 +74,9 @@ def atomic_write(path: Location, write: bytes | Callable[[IO[bytes]], None]) -> 
     except DactylError:  # of what ``write`` reads
         raise
     except Exception as error:
-        if (fault := _operating_system(error)) is None:
+        # The operating system's error may be behind another: on a full disk, torch raises a RuntimeError about it.
+        fault = next((each for each in with_causes(error) if isinstance(each, OSError)), None)
+        if fault is None:
             raise
         raise DactylError(
             f"{path}: cannot write: {fault.strerror or fault}; free space or choose another folder"
@@ -103,13 +105,6 @@ def refuse_other_content(path: Path, mark: bytes, what: str, within: int) -> Non
     in its first ``within`` bytes. An empty file may be replaced."""
     if path.is_file() and path.stat().st_size and mark not in read_start(path, within):
         raise DactylError(f"output: {path} exists and holds no {what}; choose another file")
-
-
-def _operating_system(error: BaseException | None) -> OSError | None:
-    """Return the operating system's error behind another: on a full disk, torch raises a RuntimeError about it."""
-    while error is not None and not isinstance(error, OSError):
-        error = error.__context__
-    return error
 
 
 def _written(write: Callable[[IO[bytes]], None]) -> bytes:
