@@ -87,7 +87,7 @@ def _main(arguments: list[str]) -> int:
     try:
         with signals_raise():
             _refuse_odd_environment(arguments)
-            _keep_to_the_quota()
+            _limit_threads()
             run(arguments)
     except UsageError as error:
         return _fail(str(error), 2)
@@ -177,8 +177,13 @@ def _refuse_odd_environment(arguments: Sequence[str]) -> None:
         )
 
 
-def _keep_to_the_quota() -> None:
-    """Keep torch and NumPy from starting more threads than a container's quota allows; they only count cores."""
+def _limit_threads() -> None:
+    """Keep torch and NumPy from starting more threads than a container's quota allows; they only count cores.
+
+    NumPy's matrices are small here, and OpenBLAS, which takes memory for each thread on import, ends the process where
+    it gets none.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if (cores := usable_cores()) < len(os.sched_getaffinity(0)):
         os.environ.setdefault("OMP_NUM_THREADS", str(cores))
 

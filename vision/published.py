@@ -12,6 +12,10 @@ CAMERA_ROTATION_DEG = 3.0
 CAMERA_FOVY_DEG = 1.0
 """Table 9: largest displacement of a camera along each axis, about a random axis, and of its vertical field of view."""
 
+TRIAL_GOALS = 50
+TRIAL_SECONDS = 80.0
+"""Section 6.2: goals in a row that complete a trial, and the longest time at one of them, s."""
+
 TRIALS = {
     ("shadow", "block"): (
         ConsecutiveGoals("block (state)", "randomized", 100, 43.4, 13.8, 50.0),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from datagen.sim.interface import Worlds
 from datagen.sim.outcome import Outcome
 from vision.configuration.bounds import at_least_one
-from vision.published import STEP_SECONDS
+from vision.published import STEP_SECONDS, TRIAL_GOALS, TRIAL_SECONDS
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class TrialRules:
         seconds: longest time at one goal, s.
     """
 
-    goals: int = 50
+    goals: int = TRIAL_GOALS
     seconds: float = 8.0
 
     def __post_init__(self) -> None:
@@ -32,7 +32,7 @@ class TrialRules:
 
 
 TRAINING = TrialRules()
-EVALUATION = TrialRules(seconds=80.0)
+EVALUATION = TrialRules(seconds=TRIAL_SECONDS)
 
 FIRST_TRIAL = 1 << 40
 """Number of the episode, and of the sample that says how it looks, of an evaluation's trial 0.

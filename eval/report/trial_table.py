@@ -9,7 +9,7 @@ import numpy as np
 
 from eval.scoring.record import several_windows
 from eval.scoring.trial_results import ClosedLoop, PlayRecord
-from vision.published import STEP_SECONDS, TRIALS
+from vision.published import STEP_SECONDS, TRIAL_GOALS, TRIAL_SECONDS, TRIALS
 from vision.statistics.bootstrap import mean_interval
 from vision.statistics.trials import GOAL_TITLES, ConsecutiveGoals
 from vision.templating import markdown_table
@@ -36,10 +36,10 @@ PAPER_TRIALS = {
 }
 
 TRIAL_NOTES = (
-    "Consecutive goals (orientations reached to 0.4 rad); the paper's trials end at a drop, 50 goals, or 80 s at one "
-    "goal. State: the policy is told what the simulation's tracker reports. Vision: the object's pose comes from the "
-    "estimator, which sees a picture of each camera by MuJoCo's classic renderer at every step; whether a goal is "
-    "reached is decided by the true pose.",
+    f"Consecutive goals (orientations reached to 0.4 rad); the paper's trials end at a drop, {TRIAL_GOALS} goals, or "
+    f"{TRIAL_SECONDS:g} s at one goal. State: the policy is told what the simulation's tracker reports. Vision: the "
+    "object's pose comes from the estimator, which sees a picture of each camera by MuJoCo's classic renderer at every "
+    "step; whether a goal is reached is decided by the true pose.",
     "Paper: arXiv 1808.00177, Table 3. Plain: the simulation without randomization, one look for all trials, cameras "
     "in their places. Randomized: the paper's randomizations of physics, actions and sensors (Tables 1, 7, 8), and for "
     "each trial one look and one displacement of the cameras (Table 9).",
@@ -54,13 +54,20 @@ def play_row(play: PlayRecord, name: str, most: int) -> TrialRow:
 
 
 def trial_rows(loops: Mapping[str, ClosedLoop]) -> list[TrialRow]:
-    """Return the paper's rows for the hand and object, then ours; a single policy is not named."""
-    played = dict.fromkeys((loop.scene.hand.name if loop.scene.hand else "", loop.object) for loop in loops.values())
+    """Return the paper's rows for the hand and object, if trials like the paper's were played, then ours; a single
+    policy is not named."""
+    alike = [loop for loop in loops.values() if _as_published(loop)]
+    played = dict.fromkeys((loop.scene.hand.name if loop.scene.hand else "", loop.object) for loop in alike)
     rows = [row for names in played for row in PAPER_TRIALS.get(names, ())]
     for name, loop in loops.items():
         label = loop.object if len(loops) == 1 else f"{name}, {loop.object}"
         rows += [play_row(play, label, loop.played.rules.goals) for play in loop.plays]
     return rows
+
+
+def _as_published(loop: ClosedLoop) -> bool:
+    played = loop.played
+    return (played.rules.goals, played.rules.seconds) == (TRIAL_GOALS, TRIAL_SECONDS) and not played.hold_out
 
 
 TRIAL_TITLES = (*GOAL_TITLES, "rotation error (°)", "position error (mm)")

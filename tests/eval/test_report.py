@@ -28,13 +28,14 @@ from eval.report.page import Drawing, Section, Table, to_html, to_markdown
 from eval.report.plots import svg
 from eval.report.sections.studies import _scored, confidence_quarters, rank_correlation
 from eval.report.study_charts import Scatter, confidence, trends
+from eval.report.trial_table import trial_table
 from eval.report.write import ReportConfig, report
 from eval.scoring.conditions import Condition
 from eval.scoring.config import EvaluateConfig
 from eval.scoring.metrics import PoseErrors
 from eval.scoring.record import RECORD, Scored, load_evaluation
 from eval.scoring.samples import TRAINING_DISTANCE
-from eval.scoring.trial_results import ClosedLoopRecord
+from eval.scoring.trial_results import ClosedLoopRecord, load_closed_loop
 from tests.datasets import reseal
 from tests.eval.oracle import Oracle
 from tests.scenes import scene
@@ -322,13 +323,13 @@ def test_trials_in_a_report(folders: dict[str, Path], tmp_path: Path) -> None:
         | {"over_time": None if told == "state" else course}
         for told in ("state", "vision")
     ]
-    config: dict[str, Any] = {"rules": {"goals": 50, "seconds": 10.0}, "protocol": "nominal", "latency_steps": 1}
+    rules = {"goals": 50, "seconds": 80.0}
     about = {
-        "config": config | {"hold_out": ["physics"]},
+        "config": {"rules": rules, "protocol": "nominal", "latency_steps": 1, "hold_out": []},
         "checkpoint": {"path": "a.ckpt", "sha256": "c0ffee" * 10 + "c0ff", "training": None},
         "software": {"versions": {}, "python": "3", "commit": None, "machine": "none"},
     }
-    record = {"scene": scene().to_json(), **about, "plays": plays}
+    record: dict[str, Any] = {"scene": scene().to_json(), **about, "plays": plays}
     (tmp_path / "loop").mkdir()
     write_record(tmp_path / "loop" / "results.json", convert(record, ClosedLoopRecord, "made"))
     frames = [Image.new("RGB", (40, 30), color) for color in ("red", "blue")]
@@ -346,14 +347,23 @@ def test_trials_in_a_report(folders: dict[str, Path], tmp_path: Path) -> None:
     assert "her, randomized: -1.0 goals a trial by vision, paired (95 % -2.4 to +0.4)." in section
     for part in (
         "her: policy her-1, checkpoint c0ffeec0ffee; ",
-        "10 s at one goal",
+        "80 s at one goal",
         "0.08 s late",
-        "not randomized: phys",
     ):
         assert part in section
     assert json.loads((tmp_path / "out" / "report.json").read_text())["closed_loops"]["her"] == json.loads(
         json.dumps(record)
     )
+
+    for changed, said in (
+        ({"rules": rules | {"seconds": 10.0}}, "10 s at"),
+        ({"hold_out": ["physics"]}, "not randomized: phys"),
+    ):
+        other = record | {"config": record["config"] | changed}
+        write_record(tmp_path / "loop" / "results.json", convert(other, ClosedLoopRecord, "made"))
+        table = trial_table({"her": load_closed_loop(tmp_path / "loop")})
+        assert said in table
+        assert "paper, block" not in table, "the paper's trials were others"
 
 
 def test_charts_of_confidence_and_of_trends_show_the_errors() -> None:

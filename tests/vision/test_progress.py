@@ -25,3 +25,15 @@ def test_a_log_file_shows_what_is_done_and_the_time_left(
     numbers = [int(line.split()[2].replace(",", "")) for line in lines[:-1]]
     assert max(after - before for before, after in itertools.pairwise(numbers)) == 60  # ten minutes
     assert "1040/1040" in lines[-1]
+
+
+def test_a_log_file_says_that_nothing_is_done_yet(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Trials that are played side by side all end late."""
+    clock = itertools.count(0, 10)
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+    with progress("playing", 8, "trials") as advance:
+        for _ in range(4):
+            advance(0)
+    assert capsys.readouterr().err.splitlines()[0] == "playing: 0 of 8 trials, none more in 0:00:30"

@@ -74,11 +74,12 @@ class _Lines:
         now, task = time.monotonic(), self._task
         seconds, done = now - self._start, task.completed - self._done
         due = min(max(_FIRST_LINE_S, seconds / 10), _RAREST_LINE_S)
-        if now - self._last < due or done <= 0 or task.remaining is None:
+        if now - self._last < due or task.remaining is None:
             return
         self._last = now
-        left = timedelta(seconds=round(task.remaining * seconds / done))
-        self._bar.console.print(
-            f"{task.description}: {task.completed:,.0f} of {task.total:,.0f} {self._unit}, "
-            f"{done / seconds:,.1f} {self._unit}/s, {left} left"
-        )
+        if done > 0:
+            left = timedelta(seconds=round(task.remaining * seconds / done))
+            pace = f"{done / seconds:,.1f} {self._unit}/s, {left} left"
+        else:  # trials, for example, which all end late
+            pace = f"none more in {timedelta(seconds=round(seconds))}"
+        self._bar.console.print(f"{task.description}: {task.completed:,.0f} of {task.total:,.0f} {self._unit}, {pace}")

@@ -45,6 +45,11 @@ class Symmetries(Plain, frozen=True):
         """Whether there is only the identity."""
         return len(self.rotations) == 1 and len(self.axes) == 0
 
+    @functools.cached_property
+    def turns(self) -> Rotation:
+        """The S discrete rotations, in the same order."""
+        return Rotation.from_matrix(self.rotations)
+
     def discretised(self, steps: int = 36) -> FloatArray:
         """Return rotations (N, 3, 3), the identity first, with continuous symmetries in ``steps`` steps of a full
         turn."""
@@ -115,17 +120,17 @@ def least_turn(symmetries: Symmetries, present: Rotation, wanted: Rotation) -> R
         return wanted * back
     if len(symmetries.axes) > 1:
         return Rotation.identity(len(present))
-    found = []
-    for matrix in symmetries.rotations:
-        alike = wanted * Rotation.from_matrix(matrix)
-        for axis in symmetries.axes:
-            # A rotation by t about the axis gives w cos(t/2) - (x, y, z) axis sin(t/2) for the new w: maximise it.
-            vector, w = np.split((back * alike).as_quat(), [3], axis=1)
-            half = np.arctan2(-(vector @ axis), w[:, 0])
-            alike = alike * Rotation.from_rotvec(2 * half[:, None] * axis)
-        found.append(alike * back)
-    nearest = np.argmin([each.magnitude() for each in found], axis=0)
-    return Rotation.from_quat(np.stack([each.as_quat() for each in found])[nearest, np.arange(len(nearest))])
+    between, turns = (back * wanted).as_quat(), symmetries.turns
+    # The smallest rotation has the largest |w|; w of a product is the scalar product with the other's conjugate.
+    closeness = (between @ turns.inv().as_quat().T) ** 2
+    for axis in symmetries.axes:
+        # A further turn by t about the axis gives w cos(t/2) - (x, y, z) axis sin(t/2) for w.
+        closeness += (between @ (turns * Rotation.from_quat([*axis, 0.0])).inv().as_quat().T) ** 2
+    alike = wanted * turns[np.argmax(closeness, axis=1)]
+    for axis in symmetries.axes:
+        vector, w = np.split((back * alike).as_quat(), [3], axis=1)
+        alike = alike * Rotation.from_rotvec(2 * np.arctan2(-(vector @ axis), w[:, 0])[:, None] * axis)
+    return alike * back
 
 
 def nearest_alike(symmetries: Symmetries, reference: Rotation, pose: Pose) -> Pose:
