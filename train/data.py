@@ -160,6 +160,11 @@ class TripletDataModule(lightning.LightningDataModule):
 
     def val_dataloader(self) -> Loading:
         assert self.trainer is not None
+        if len(self.val_numbers) < self.trainer.world_size:  # one without any would wait for the others for ever
+            raise DactylError(
+                f"{self.config.val or self.config.train}: {len(self.val_numbers)} samples for validation are too few "
+                f"for {self.trainer.world_size} processes; render more, or take fewer trainer.devices"
+            )
         # Every sample once, without padding: each process takes its part.
         numbers = self.val_numbers[self.trainer.global_rank :: self.trainer.world_size]
         triplets = Triplets(self.val_source, numbers, self.config.cache)

@@ -131,7 +131,15 @@ class PoseTask(lightning.LightningModule):
 
     def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
         del batch_index
-        self.errors.update(self.validated.validate(batch))
+        columns = self.validated.validate(batch)
+        if not (finite := torch.isfinite(columns).all(dim=1)).all():
+            samples = ", ".join(map(str, batch["index"][~finite].tolist()[:8]))
+            raise DactylError(
+                f"errors of held-out samples {samples} are not finite after batch "
+                f"{self.trainer.fit_loop.total_batch_idx}: lower optimizer.learning_rate, or take another "
+                "trainer.precision, and choose a new output"
+            )
+        self.errors.update(columns)
 
     def on_validation_epoch_end(self) -> None:
         errors = self.errors.compute()

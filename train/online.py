@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from datagen.appearance.pose_augmentation import augment_pose
 from datagen.generate.chunks import Chunks
 from datagen.generate.config import RenderConfig
+from datagen.generate.shard_task import tasks_per_process
 from datagen.generate.value_batches import ValueBatches
 from datagen.states.drawn import load_drawn_states
 from datagen.workers.pool import TaskFailedError
@@ -101,7 +102,7 @@ class OnlineTriplets:
             device: device that trains.
         """
         config, begin, stop = self.config, first * per_batch, end * per_batch
-        workers = count_or_cores(config.workers, processes)
+        workers = 1 if self._described.serves_one else count_or_cores(config.workers, processes)
         if config.renderer == "warp":
             keys = tuple(key for key in BATCH_KEYS if key != "images")
             values = ValueBatches(self._described, self.scene, self._states, per_batch, rank, world, keys)
@@ -139,7 +140,10 @@ class OnlineBatches:
         self.close()
         chunks = self._chunks
         decode_chunk = functools.partial(decoded, chunks.scene)
-        stream = OrderedStream(chunks, chunks.numbers, self._workers, decode_chunk, timeout_s=self._timeout_s)
+        lives = tasks_per_process(chunks.config.renderer)
+        stream = OrderedStream(
+            *(chunks, chunks.numbers, self._workers, decode_chunk), timeout_s=self._timeout_s, tasks_per_process=lives
+        )
         self._stream = stream
         samples = itertools.chain.from_iterable(stream)
         try:

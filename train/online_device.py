@@ -9,6 +9,7 @@ of processes nor the batch at which a training was resumed matters.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
@@ -59,7 +60,9 @@ class DeviceBatches:
         rig = self._values.scene.rig
         queue = _Queue(self._renderer, self._device, rig.height, rig.width)
         self._stream = stream = OrderedStream(
-            self._values, self._numbers, self._workers, lambda made: made, timeout_s=self._timeout_s
+            *(self._values, self._numbers, self._workers, lambda made: made),
+            timeout_s=self._timeout_s,
+            tasks_per_process=sys.maxsize,  # they use no driver that leaks
         )
         try:
             ahead: _PendingBatch | None = None

@@ -29,6 +29,9 @@ from vision.geometry.poses import Pose
 from vision.geometry.rotations import FloatArray
 from vision.objects.symmetries import Symmetries, least_turn
 
+NO_COVARIANCE = "track: a regression does not say how sure it is; tracking needs a geometric network"
+"""What a user is told who asks for tracking of estimates without covariances."""
+
 _ANY_ANGLE = np.pi**2 / 3  # rad^2, variance of an unknown angle
 
 Status = Literal["lost", "found", "tracked", "predicted"]

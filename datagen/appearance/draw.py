@@ -18,7 +18,7 @@ from datagen.appearance.clutter import ClutterConfig
 from datagen.appearance.sample import Appearance
 from datagen.pictures.numpy_effects import draw_effects
 from datagen.pictures.surroundings_pool import SURROUNDINGS, SurroundingsConfig, draw_use
-from datagen.pictures.texture_pool import TextureConfig, draw_textures
+from datagen.pictures.texture_pool import TEXTURES, TextureConfig, draw_textures
 from datagen.sim.materials import Material
 from datagen.variation import generator, unit_vector
 from vision.camera_effects import CameraEffectsConfig
@@ -119,6 +119,11 @@ class AppearanceConfig:
         elif self.surroundings.folder is not None:
             identity["surroundings"]["folder"] = SURROUNDINGS.folder_hash(self.surroundings.folder)
         return identity
+
+    def folder_hashes(self) -> dict[str, str]:
+        """Return hashes of the folders of pictures that are used, by the folder."""
+        folders = ((TEXTURES, self.textures), (SURROUNDINGS, self.surroundings))
+        return {str(one.folder): pool.folder_hash(one.folder) for pool, one in folders if one.any and one.folder}
 
 
 def draw_appearance(

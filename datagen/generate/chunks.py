@@ -9,31 +9,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from datagen.generate.config import RenderConfig
-from datagen.generate.shard_task import encoded_samples, shard_renderer
-from datagen.states.drawn import DrawnStates
+from datagen.generate.shard_task import SamplesTask, encoded_samples, shard_renderer
 from vision.machine.progress import Advance
-from vision.scene.scene import Scene
 
 
 @dataclass(frozen=True)
-class Chunks:
+class Chunks(SamplesTask):
     """Task for worker processes that renders online samples, a chunk at a time.
 
     Online samples are numbered along the batches, ``per_batch`` for each training process in each batch. A process's
     own samples are its positions 0, 1, ...; a chunk holds ``config.shard_size`` consecutive positions.
 
     Attributes:
-        config: configuration of the samples.
-        scene: scene to draw, :meth:`RenderConfig.drawn_scene`.
-        states: states of the samples.
+        per_batch: samples of this training process in each batch.
+        rank: number of this training process.
+        world: number of training processes.
         first: first position; earlier ones of its chunk are skipped.
         end: position after the last.
     """
 
-    config: RenderConfig
-    scene: Scene
-    states: DrawnStates
     per_batch: int
     rank: int
     world: int
@@ -57,6 +51,7 @@ class Chunks:
 
     def __call__(self, number: int, advance: Advance) -> list[dict[str, bytes]]:
         config, positions = self.config, self.positions(number)
+        self.refuse_other_pictures()
         encoded = []
         with shard_renderer(config.renderer, self.scene, config.render) as renderer:
             renderer.skip(positions.start - number * config.shard_size)

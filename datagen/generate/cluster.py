@@ -14,8 +14,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from datagen.generate.shard_task import ShardTask
-from datagen.workers.pool import ATTEMPTS, PLACE, TASKS_PER_PROCESS, TaskFailedError, TransientError
+from datagen.generate.shard_task import ShardTask, tasks_per_process
+from datagen.workers.pool import ATTEMPTS, PLACE, TaskFailedError, TransientError
 from datagen.workers.ray_cluster import connected
 from vision.machine.progress import Advance
 from vision.storage.shards import ShardRecord
@@ -50,7 +50,7 @@ def run_on_ray(
     with connected(address, workers) as ray:
         shard = ray.remote(
             num_cpus=1,
-            max_calls=TASKS_PER_PROCESS,
+            max_calls=tasks_per_process(task.config.renderer),
             max_retries=ATTEMPTS - 1,
             retry_exceptions=[TransientError],
         )(_make_shard)

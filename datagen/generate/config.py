@@ -110,6 +110,11 @@ class RenderConfig:
         return rendered_scene(scene, self.render)
 
     @property
+    def serves_one(self) -> bool:
+        """Whether the renderer serves a single process, like the Unity editor."""
+        return self.renderer == "unity" and self.render.unity.player.serves_one
+
+    @property
     def render_here(self) -> RenderOptions:
         """Options of a render process of this machine."""
         return replace(self.render, warp=replace(self.render.warp, devices=self.devices or self.render.warp.devices))
@@ -121,6 +126,8 @@ class RenderConfig:
         if self.render.displacement == "per-sample":
             del identity["render"]["recording_size"]
         identity["appearance"] = self.appearance.identity()
+        if self.view_labels and self.appearance.surroundings.any:
+            identity["view_labels"] = "as drawn"  # a background that was left out once hid the object
         if not self.render.textures:  # as before textures were added
             del identity["render"]["textures"]
             del identity["appearance"]["textures"]

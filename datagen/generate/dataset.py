@@ -11,10 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from datagen.generate.config import RenderConfig
-from datagen.generate.shard_task import ShardTask, encode_one
-from datagen.render import traits_of
+from datagen.generate.shard_task import ShardTask, encode_one, tasks_per_process
 from datagen.states.drawn import load_drawn_states
-from datagen.workers.pool import TASKS_PER_PROCESS, TaskFailedError, run
+from datagen.workers.pool import TaskFailedError, run
 from vision.errors import DactylError
 from vision.io import store
 from vision.io.files import atomic_write, exclusive_folder, remove, require_unchanged
@@ -31,7 +30,6 @@ from vision.storage.records import write_record
 from vision.storage.shards import ShardRecord, committed_shard, distinct_renderers, recorded_shards, shard_name
 
 _LOOKS_AT_ONCE = 16
-_REUSED_TASKS = 1_000  # shards that a process with a reusable renderer makes
 
 
 def generate(config: RenderConfig) -> TripletDataset:
@@ -123,10 +121,9 @@ def _execute(
     config: RenderConfig, task: ShardTask, numbers: list[int], advance: Advance
 ) -> Iterator[tuple[int, ShardRecord]]:
     """Make the shards with the configured executor."""
-    workers = count_or_cores(config.workers)
+    workers = 1 if config.serves_one else count_or_cores(config.workers)
     if config.executor == "local":
-        # Drivers leak, so processes are recycled. Reusable renderers do not leak, and are slow to start.
-        lives = _REUSED_TASKS if traits_of(config.renderer).reusable else TASKS_PER_PROCESS
+        lives = tasks_per_process(config.renderer)
         return run(task, numbers, workers, advance, timeout_s=config.timeout_s, tasks_per_process=lives)
     from datagen.generate.cluster import run_on_ray
 

@@ -46,15 +46,16 @@ class FrameGuard:
         blank = np.array([is_blank(image) for image in self._rig.without_padding(images)])
         if blank.any():
             pixels = project(sample.pose.transform(self._object.keypoints), sample.appearance.cameras)
-            blank &= cameras_that_see(self._rig, pixels) | blank.all()
-            if blank.any():
-                self._refuse(sample, int(blank.argmax()), "came out blank")
+            wrong = blank & (cameras_that_see(self._rig, pixels) | blank.all())
+            if wrong.any():
+                self._refuse(sample, int(wrong.argmax()), "came out blank")
         if self._before is not None:
             last, last_images = self._before
             same = [np.array_equal(new, old) for new, old in zip(images, last_images, strict=True)]
-            # The object may be outside a camera's view, but another appearance is always visible.
-            if (any(same) and not _same_look(sample, last)) or (all(same) and not _same_pose(sample, last)):
-                self._refuse(sample, same.index(True), f"repeats sample {last.index}")
+            # The object may be outside a camera's view, but another appearance is visible unless nothing is.
+            shown = [alike for alike, nothing in zip(same, blank, strict=True) if not nothing]
+            if (any(shown) and not _same_look(sample, last)) or (all(shown) and not _same_pose(sample, last)):
+                self._refuse(sample, int(np.argmax(same & ~blank)), f"repeats sample {last.index}")
         self._before = sample, images.copy()
 
     def _refuse(self, sample: Sample, camera: int, what: str) -> None:

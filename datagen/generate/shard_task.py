@@ -7,7 +7,7 @@ import functools
 import itertools
 import multiprocessing.util
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,9 +26,11 @@ from datagen.render.base import Renderer, RenderOptions
 from datagen.sim.materials import Material
 from datagen.states.drawn import DrawnStates, load_drawn_states
 from datagen.variation import generator
+from datagen.workers.pool import TASKS_PER_PROCESS
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras
 from vision.geometry.poses import Pose
+from vision.io.files import require_unchanged
 from vision.machine.progress import Advance
 from vision.scene.scene import Scene
 from vision.storage.shards import ShardRecord, encode_sample, write_shard
@@ -89,23 +91,43 @@ def _refuse_behind(scene: Scene, index: int, row: int, pose: Pose, cameras: Came
 
 
 @dataclass(frozen=True)
-class ShardTask:
-    """Task that makes one shard, which any process on any machine can run, even twice.
+class SamplesTask:
+    """Base of tasks that draw samples in processes of their own, maybe on other machines, even twice.
 
     Attributes:
-        config: configuration of the dataset.
+        config: configuration of the samples.
         scene: scene to draw, :meth:`RenderConfig.drawn_scene`.
         states: states to draw. Both are here because their files may be on another machine, or be replaced meanwhile.
-        identity_fingerprint: fingerprint of the configuration.
+        pictures: hashes of the folders of pictures where the task was made: each process looks into them by itself.
     """
 
     config: RenderConfig
     scene: Scene
     states: DrawnStates
+    pictures: dict[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pictures", self.config.appearance.folder_hashes())
+
+    def refuse_other_pictures(self) -> None:
+        """Raise DactylError if a folder of pictures holds others than where the task was made."""
+        for folder, found in self.config.appearance.folder_hashes().items():
+            require_unchanged(folder, self.pictures[folder], found)
+
+
+@dataclass(frozen=True)
+class ShardTask(SamplesTask):
+    """Task that makes one shard.
+
+    Attributes:
+        identity_fingerprint: fingerprint of the configuration.
+    """
+
     identity_fingerprint: str
 
     def __call__(self, number: int, advance: Advance) -> ShardRecord:
         config = self.config
+        self.refuse_other_pictures()
         with shard_renderer(config.renderer, self.scene, config.render_here) as renderer:
 
             def encoded() -> Iterator[dict[str, Any]]:
@@ -143,6 +165,17 @@ def encoded_samples(
                 seen, masks = views(sample, Cameras.from_label(label))
                 label |= seen
             yield encode_sample(label, taken, scene.rig, sample.appearance.to_json(), masks)
+
+
+_REUSED_TASKS = 1_000
+
+
+def tasks_per_process(renderer: str) -> int:
+    """Return the number of shards or chunks after which a process that draws them is replaced, since drivers leak.
+
+    Reusable renderers do not leak, and are slow to start.
+    """
+    return _REUSED_TASKS if traits_of(renderer).reusable else TASKS_PER_PROCESS
 
 
 _cached_views = functools.lru_cache(maxsize=1)(ViewLabeller)

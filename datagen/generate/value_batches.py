@@ -10,34 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datagen.generate.chunks import first_number
-from datagen.generate.config import RenderConfig
-from datagen.generate.shard_task import make_samples
+from datagen.generate.shard_task import SamplesTask, make_samples
 from datagen.render.world_values import Values, WorldValues
-from datagen.states.drawn import DrawnStates
 from vision.machine.progress import Advance
-from vision.scene.scene import Scene
 
 Labels = dict[str, NDArray[Any]]
 """Rows of the samples' labels by key, in the order of the renderer's rows."""
 
 
 @dataclass(frozen=True)
-class ValueBatches:
+class ValueBatches(SamplesTask):
     """Task for worker processes that makes one batch of values and labels, without drawing.
 
     Attributes:
-        config: configuration of the samples.
-        scene: scene to draw, :meth:`RenderConfig.drawn_scene`.
-        states: states of the samples.
         per_batch: samples of this training process in each batch.
         rank: number of this training process.
         world: number of training processes.
         keys: keys of the labels to return.
     """
 
-    config: RenderConfig
-    scene: Scene
-    states: DrawnStates
     per_batch: int
     rank: int
     world: int
@@ -49,6 +40,7 @@ class ValueBatches:
         return range(first, first + self.per_batch)
 
     def __call__(self, batch: int, advance: Advance) -> tuple[Values, Labels]:
+        self.refuse_other_pictures()
         values = cached_values(self.scene, self.config.render)
         materials = values.stage.scene.materials
         pairs = list(make_samples(self.config, self.scene, self.states, materials, self.indices(batch)))

@@ -26,7 +26,8 @@ _BEHIND = np.packbits([False, False, False, False, True])[0]
 class ViewLabeller:
     """Labels of an object's views, computed with the renderers' own meshes of the hand.
 
-    The hand, clutter and the background may hide the object: a bowl's wall, or the floor into which a pose was moved.
+    The hand, clutter and the background may hide the object: a bowl's wall, or the floor into which a pose was moved,
+    unless a sample's surroundings leave the background out.
     Triangles that reach behind a camera are left out, such as a floor's that the camera stands over.
     """
 
@@ -37,17 +38,20 @@ class ViewLabeller:
         self._keypoints = scene.object.keypoints
         model, compiled = self._stage.model, self._stage.scene
         others = np.setdiff1d(np.arange(model.ngeom), compiled.object_geoms)
-        vertices, geoms, faces, count = [], [], [], 0
+        background = set(compiled.background_geoms)
+        vertices, geoms, faces, of_background, count = [], [], [], [], 0
         for geom in others:
             shape = geom_mesh(model, int(geom))
             vertices.append(shape.vertices)
             geoms.append(np.full(len(shape.vertices), geom))
             faces.append(count + shape.faces)
+            of_background.append(np.full(len(shape.faces), int(geom) in background))
             count += len(shape.vertices)
         nothing = np.zeros((0, 3))
         self._vertices = np.concatenate([nothing, *vertices])
         self._geoms = np.concatenate([np.zeros(0, np.int64), *geoms])
         self._faces = np.concatenate([nothing.astype(np.int64), *faces])
+        self._bare_faces = self._faces[~np.concatenate([np.zeros(0, bool), *of_background])]
 
     def __call__(self, sample: Sample, cameras: Cameras) -> tuple[dict[str, FloatArray], NDArray[np.bool_]]:
         """Return labels of a sample's views (optional keys of ``vision.storage.schema.LABEL``), and masks (C, H, W).
@@ -61,8 +65,9 @@ class ViewLabeller:
         others = data.geom_xpos[self._geoms] + np.einsum(
             "nij,nj->ni", data.geom_xmat[self._geoms].reshape(-1, 3, 3), self._vertices
         )
-        clutter = [piece.triangles() for piece in sample.appearance.clutter]
-        others, faces = joined([(others, self._faces), *((vertices, faces) for vertices, _, faces in clutter)])
+        around, clutter = sample.appearance.surroundings, [piece.triangles() for piece in sample.appearance.clutter]
+        hiding = self._bare_faces if around is not None and around.bare else self._faces
+        others, faces = joined([(others, hiding), *((vertices, faces) for vertices, _, faces in clutter)])
         outline = project(surface, cameras)
         sizes = np.stack([self._rig.nominal.width, self._rig.nominal.height], axis=-1)  # (C, 2)
         window = np.stack([outline.min(axis=1), outline.max(axis=1)], axis=1).clip(0, sizes[:, None])

@@ -100,7 +100,7 @@ def _coverage_faults(dataset: TripletDataset) -> Iterator[str]:
 
 def _sample_faults(dataset: TripletDataset) -> Iterator[str]:
     """Check decoding, labels against their schema, blank and duplicate images, and that cameras see the object."""
-    digests = np.zeros((len(dataset), len(dataset.rig)), np.uint64)  # 0: not read
+    digests = np.zeros((len(dataset), len(dataset.rig)), np.uint64)  # 0: not read, or blank
     with progress("samples", len(dataset), "samples") as advance:
         for number in range(len(dataset)):
             where = dataset.where(number)
@@ -116,16 +116,17 @@ def _sample_faults(dataset: TripletDataset) -> Iterator[str]:
                 yield str(error)
                 continue
             for camera, image in enumerate(dataset.rig.without_padding(sample["images"])):
-                if shown[camera] and is_blank(image):
+                if not is_blank(image):
+                    digests[number, camera] = int.from_bytes(hashlib.blake2b(image.tobytes(), digest_size=8).digest())
+                elif shown[camera]:
                     yield f"{where}.{dataset.rig.names[camera]}.jpg: blank; delete the shard and {RERUN}"
-                digests[number, camera] = int.from_bytes(hashlib.blake2b(image.tobytes(), digest_size=8).digest())
             yield from (f"{where}.{fault}" for fault in faults)
             advance(1)
     yield from _repeated_images(dataset, digests)
 
 
 def _repeated_images(dataset: TripletDataset, digests: NDArray[np.uint64]) -> Iterator[str]:
-    """Compare the digests (N, C) of all images; those that are 0 were not read."""
+    """Compare the digests (N, C) of all images; those that are 0 do not count."""
     order = np.argsort(digests, axis=None, kind="stable")
     found = digests.ravel()[order]
     again = np.flatnonzero((found[1:] == found[:-1]) & (found[1:] != 0)) + 1

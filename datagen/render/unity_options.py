@@ -12,7 +12,7 @@ class PlayerOptions:
     """How to run Unity. No option here changes an image.
 
     Attributes:
-        executable: the built player; null waits for the Unity editor's Play button (one worker, one player).
+        executable: the built player; null waits for the Unity editor's Play button, with one worker and one player.
         arguments: arguments for the executable, for example ``-screen-fullscreen 0``.
         players: number of players that each render process runs in parallel.
         batch_size: number of samples in one message.
@@ -20,7 +20,8 @@ class PlayerOptions:
         start_timeout_s: seconds a player may take to start, or you to press Play.
         reply_timeout_s: seconds it may take for a batch.
         attempts: number of players that may fail at a batch before the command gives up.
-        port: port to listen on, on loopback; null for any free one (for the editor: the one it looks for).
+        port: port to listen on, on loopback, which also leaves one worker and one player; null for any free one (for
+            the editor: the one it looks for).
         logs: folder for the players' output; null for a temporary one, kept only if something goes wrong.
     """
 
@@ -38,8 +39,13 @@ class PlayerOptions:
     def __post_init__(self) -> None:
         at_least_one(self, "players", "batch_size", "attempts")
         positive(self, "start_timeout_s", "reply_timeout_s")
-        if self.players > 1 and (self.executable is None or self.port is not None):
+        if self.players > 1 and self.serves_one:
             raise ValueError("players: more than one needs an executable, and a free port each (port: null)")
+
+    @property
+    def serves_one(self) -> bool:
+        """Whether there is one port, so that only one process and player can use it."""
+        return self.executable is None or self.port is not None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import shutil
 import tempfile
@@ -22,9 +23,11 @@ from vision.machine.console import Console
 
 @dataclass
 class _Seat:
-    """Place for a player; empty after a failure."""
+    """Place for a player; empty after a failure. ``log`` is of the last of ``started`` players."""
 
     number: int
+    log: Path
+    started: int = 0
     player: UnityPlayer | None = None
 
 
@@ -52,7 +55,7 @@ class PlayerPool:
         # The kernel ends a player together with the thread that started it, so these threads live until the end.
         self._threads = ThreadPoolExecutor(options.players, "unity")
         self._idle: queue.SimpleQueue[_Seat] = queue.SimpleQueue()
-        self._seats = [_Seat(number) for number in range(options.players)]
+        self._seats = [_Seat(number, self._logs) for number in range(options.players)]
         try:
             list(self._threads.map(self._first_start, self._seats))
         except BaseException:
@@ -127,10 +130,13 @@ class PlayerPool:
         if self.form == records.Form.OBSERVATIONS:
             sizes = ",".join(f"{width}x{height}" for width, height in self._sizes)
             arguments = (*arguments, "--observations", f"{max(options.batch_size, probe.SAMPLES)}:{sizes}")
+        # A log of its own, since a replacement must not overwrite a failed player's, nor other processes each other's.
+        seat.started += 1
+        seat.log = self._logs / f"player-{os.getpid()}-{seat.number}-{seat.started}.log"
         player = seat.player = UnityPlayer(
             options.executable,
             arguments,
-            log=self._log(seat),
+            log=seat.log,
             start_timeout_s=options.start_timeout_s,
             reply_timeout_s=options.reply_timeout_s,
             port=options.port,
@@ -167,9 +173,6 @@ class PlayerPool:
         if player is not None:
             player.kill()
 
-    def _log(self, seat: _Seat) -> Path:
-        return self._logs / f"player-{seat.number}.log"
-
     def _blame(self, seat: _Seat, fault: PlayerFault) -> str:
-        where = "" if self._options.executable is None else f"; its output is in {self._log(seat)}"
+        where = "" if self._options.executable is None else f"; its output is in {seat.log}"
         return f"{fault}{where}"

@@ -71,10 +71,10 @@ class UnityRenderer:
         Raises:
             DactylError: a sample is not of this scene or has too much clutter, or players keep failing.
         """
-        contents = {key: _content(key) for sample in samples for key in _pictures(sample)}
-        hashes = {key: wire.content_hash(content) for key, content in contents.items()}
+        contents = {key: _content(key) for key in {key for sample in samples for key in _pictures(sample)}}
+        hashes = {key: content[0] for key, content in contents.items()}
         batches = [self._batch(part, hashes) for part in self._parts(samples)]
-        images = self._players.draw(batches, {hashes[key]: content for key, content in contents.items()})
+        images = self._players.draw(batches, dict(contents.values()))
         return images[0] if len(images) == 1 else np.concatenate(images)
 
     def close(self) -> None:
@@ -196,18 +196,21 @@ def _pictures(sample: Sample) -> list[_Key]:
     return textures if (use := look.surroundings) is None else [*textures, _Around(use.source, use.name, use.turn)]
 
 
-def _content(key: _Key) -> bytes:
+def _content(key: _Key) -> tuple[int, bytes]:
+    """Return the hash and the bytes of a picture."""
     return _png(*key) if isinstance(key, _Texture) else _environment(*key)
 
 
 @lru_cache(maxsize=512)
-def _png(source: str, name: str) -> bytes:
+def _png(source: str, name: str) -> tuple[int, bytes]:
     """Return the PNG file of a sample's texture."""
-    return png_bytes(Image.fromarray(TextureUse(0, source, name).pixels().pixels), compress_level=1)
+    content = png_bytes(Image.fromarray(TextureUse(0, source, name).pixels().pixels), compress_level=1)
+    return wire.content_hash(content), content
 
 
-@lru_cache(maxsize=32)
-def _environment(source: str, name: str, turn: float) -> bytes:
+@lru_cache(maxsize=_MAX_MAPS)
+def _environment(source: str, name: str, turn: float) -> tuple[int, bytes]:
     """Return the encoded picture of a sample's surroundings."""
     use = SurroundingsUse(source, name, turn, brightness=1.0, bare=False)
-    return EnvironmentPicture.of(use.surroundings().radiance).encode()
+    content = EnvironmentPicture.of(use.surroundings().radiance).encode()
+    return wire.content_hash(content), content

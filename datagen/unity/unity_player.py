@@ -149,13 +149,17 @@ class UnityPlayer:
         Raises:
             PlayerFault: they are missing, or do not belong to this reply.
         """
-        (name,) = list(self._environment.behavior_specs) or [""]
-        steps, _ = self._environment.get_steps(name)
+        names = list(self._environment.behavior_specs)
+        if len(names) != 1:
+            raise PlayerFault(f"has {len(names)} kinds of agents, 1 expected")
+        steps, _ = self._environment.get_steps(names[0])
         # ML-Agents sorts an agent's sensors by name: cam00000, cam00001, ...
         cameras = [observation for observation in steps.obs if observation.ndim == 4]
         vectors = [observation for observation in steps.obs if observation.ndim == 2]
         if len(steps) != reply.shape[0] or len(cameras) != reply.shape[1]:
             raise PlayerFault(f"{len(steps)} agents with {len(cameras)} pictures, {reply.shape[:2]} expected")
+        if len(vectors) != 1 or vectors[0].shape[1] != 4:
+            raise PlayerFault(f"agents with {len(vectors)} vectors, one of 4 numbers expected")
         images = np.zeros(reply.shape, np.uint8)
         status, answered, sample, major = vectors[0].T
         if (status != wire.Status.OK).any() or (answered != reply.id).any() or (major != wire.MAJOR).any():

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, Self, TypeVar
 
-from datagen.workers.pool import Task, run
+from datagen.workers.pool import TASKS_PER_PROCESS, Task, run
 
 Item = TypeVar("Item")
 
@@ -36,6 +36,7 @@ class OrderedStream(Generic[Item]):
         workers: number of processes.
         prepare: function applied to each result in the lane's thread before it is handed over.
         timeout_s: seconds without a finished item after which a worker is assumed to hang.
+        tasks_per_process: number of tasks after which a worker is replaced.
 
     Iterating raises what :func:`datagen.workers.pool.run` raises, in place of the result that failed.
     """
@@ -48,8 +49,9 @@ class OrderedStream(Generic[Item]):
         prepare: Callable[[Any], Item],
         *,
         timeout_s: float = 300.0,
+        tasks_per_process: int = TASKS_PER_PROCESS,
     ) -> None:
-        self._task, self._prepare, self._timeout_s = task, prepare, timeout_s
+        self._task, self._prepare, self._timeout_s, self._lives = task, prepare, timeout_s, tasks_per_process
         self._left = len(numbers)
         self._closed = threading.Event()
         lanes = min(workers, len(numbers))
@@ -93,7 +95,12 @@ class OrderedStream(Generic[Item]):
     def _serve(self, lane: int, numbers: Sequence[int]) -> None:
         results = self._results[lane]
         try:
-            made = run(self._task, numbers, 1, self._advance, timeout_s=self._timeout_s, first_place=lane)
+            made = run(
+                *(self._task, numbers, 1, self._advance),
+                timeout_s=self._timeout_s,
+                first_place=lane,
+                tasks_per_process=self._lives,
+            )
             for _, result in made:
                 self._put(results, self._prepare(result))
         except _Dismissed:

@@ -12,7 +12,7 @@ from datagen.sim.complete import as_installed
 from datagen.sim.scene import compile_scene
 from datagen.workers.pool import TaskFailedError, run
 from eval.closed_loop.config import ClosedLoopConfig
-from eval.closed_loop.pictures import picture_play
+from eval.closed_loop.figures import picture_play
 from eval.closed_loop.trial_block import BlockRecord, BlockTask, cached_estimator
 from eval.report.trial_table import trial_table
 from eval.scoring.provenance import checkpoint_origin, software
@@ -25,6 +25,7 @@ from vision.machine.progress import progress
 from vision.network_files import weights_file
 from vision.storage.folders import reserve_output
 from vision.storage.records import write_record
+from vision.tracking import NO_COVARIANCE
 
 _TIMEOUT_S = 600.0  # time without a step, after which a worker counts as hung
 
@@ -41,6 +42,10 @@ def closed_loop(config: ClosedLoopConfig) -> ClosedLoop:
     config = replace(config, windows=estimator.windows)
     scene = compile_scene(as_installed(estimator.scene))
     layout_of(scene)  # refuse a wrong scene or policy before anything is written
+    if config.protocol == "nominal" and (fault := estimator.nominal_fault) is not None:
+        raise DactylError(f"{config.checkpoint}: {fault}")
+    if config.track and estimator.usual_spread is None:
+        raise DactylError(NO_COVARIANCE)
     if config.protocol == "self-calibrated" and not estimator.finds_cameras:
         raise DactylError(f"{config.checkpoint}: a network that finds no cameras; play with --protocol calibrated")
     identity = config.identity(estimator.scene, digest)

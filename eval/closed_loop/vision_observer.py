@@ -16,7 +16,6 @@ from eval.closed_loop.tracked import TrackedWorlds
 from eval.closed_loop.trial_appearance import TrialAppearance, sample_of
 from eval.scoring.estimator import Estimator
 from eval.scoring.predict import unit_quaternion
-from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
 
 
@@ -99,8 +98,6 @@ class VisionObserver:
         samples = [sample_of(true, world, look.trials[world], look.appearances[world]) for world in going]
         images, known = self.renderer.render(samples), look.known.at(going)
         found = self.estimator.predict(images, known, nominal=look.nominal)
-        if self.tracked is not None and "covariance" not in found:
-            raise DactylError("track: a regression does not say how sure it is; tracking needs a geometric network")
         unknown = np.full((len(going), 6, 6), np.nan)
         seen = WorldEstimates(found["position"], unit_quaternion(found["quaternion"]), found.get("covariance", unknown))
         return seen, found["confidence"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from eval.laboratory.pictures import LONGEST_STEP_S, check_bits, refuse_shared
+from eval.laboratory.pictures import check_bits, refuse_shared
+from eval.laboratory.recording_limits import LONGEST_STEP_S
 from vision.configuration.bounds import at_least_one, at_most_seconds, known_device, positive
 from vision.machine.hardware import Precision
 from vision.tracking import TrackingConfig
@@ -40,7 +41,7 @@ class EstimateConfig:
         picture_bits: number of significant bits in 16-bit PNG images; null to tell them from the values.
         track: follow the object from triplet to triplet: smoother poses, velocities, and when it was lost; lines then
             also hold track.
-        interval_s: seconds from triplet to triplet if the images do not tell; with track.
+        interval_s: seconds from triplet to triplet if the images do not tell; with track, and live from a folder.
         tracking: model of the object's motion and of which estimates to trust.
         live: estimate images as they arrive, from cameras, or from pictures at the pace at which they were recorded;
             tracks.

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from eval.estimation.config import EstimateConfig
-from eval.estimation.sources import Shot
 from eval.estimation.unusual import contrast, reasons, recognised
 from eval.laboratory.network_views import network_views
+from eval.laboratory.shots import Shot
 from vision.errors import DactylError
 from vision.estimator import PoseEstimates, PoseEstimator
 from vision.geometry.cameras import Cameras
@@ -127,8 +127,7 @@ class Observer:
             found: the cameras.
             motion: (4, 4), from the world in which they are to that of the cameras until now.
         """
-        self.views.move_world(motion)
-        self.views.cameras = found.cameras.numpy()
+        self.views.move_world(motion, found.cameras.numpy())
         self._found, self.nominal = found, False
 
     def _covariance_of_cameras(self, found: PoseEstimates) -> FloatArray:

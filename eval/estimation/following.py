@@ -10,9 +10,7 @@ import numpy as np
 from eval.estimation.estimates import Estimate, pose_json, rounded
 from vision.errors import DactylError
 from vision.objects.symmetries import Symmetries
-from vision.tracking import TrackedPose, Tracker, TrackingConfig
-
-NO_COVARIANCE = "track: a regression does not say how sure it is; tracking needs a geometric network"
+from vision.tracking import NO_COVARIANCE, TrackedPose, Tracker, TrackingConfig
 
 
 class Follower:

@@ -17,7 +17,7 @@ import numpy as np
 
 from eval.estimation.config import EstimateConfig
 from eval.estimation.estimates import Estimate, Observer
-from eval.estimation.following import NO_COVARIANCE, Follower, track_json
+from eval.estimation.following import Follower, track_json
 from eval.estimation.live_view import draw_live
 from eval.estimation.own_cameras import OwnCameras
 from eval.estimation.page import Page
@@ -27,7 +27,7 @@ from eval.estimation.sources import open_source
 from eval.estimation.streams import Arrival, CameraStream, RecordedStream, silence_opencv
 from vision.errors import DactylError
 from vision.published import STEP_SECONDS
-from vision.tracking import TrackedPose
+from vision.tracking import NO_COVARIANCE, TrackedPose
 
 _PACE_S = 0.75 * STEP_SECONDS  # for one estimate of a policy's step; the rest is for reading and drawing images
 _TRIALS = 4  # of which the fastest counts: the first warms up, and others may be disturbed

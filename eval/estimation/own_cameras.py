@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from eval.estimation.estimates import Observer
-from eval.estimation.sources import Source
 from eval.laboratory.frame_refinement import self_calibrate_with_frame
+from eval.laboratory.shots import Source
 from eval.scoring.found_cameras import refuse_several_rigs
 from vision.errors import DactylError
 from vision.estimator import Observations
@@ -56,10 +56,9 @@ class OwnCameras:
         names = self._observer.estimator.rig.names
         moved = [name for name, drifted in zip(names, solution.drifted().tolist(), strict=True) if drifted]
         turned = f"; {' and '.join(moved)} turned meanwhile: fix the cameras" if moved else ""
-        moving = "" if solution.converged else "; the search was cut short: give it more triplets (--self_calibrate)"
         count, sure_deg = len(seen.corners), float(solution.direction_deviation_deg.max())
         triplets = "1 triplet" if count == 1 else f"{count} triplets"
-        return f"cameras found from {triplets}, directions sure to {sure_deg:.2f} deg{turned}{moving}"
+        return f"cameras found from {triplets}, directions sure to {sure_deg:.2f} deg{turned}"
 
     def follow(self, images: np.ndarray, now_s: float, unusual: bool) -> str | None:
         """Use a live triplet (C, H, W, 3) uint8, unless it is unusual, too soon after the last one or not needed.

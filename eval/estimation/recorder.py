@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from eval.estimation.sources import Shot
+from eval.laboratory.shots import Shot
 from vision.errors import DactylError
 from vision.storage.shards import encode_image
 

@@ -17,7 +17,8 @@ from eval.estimation.estimates import Estimate, Observer
 from eval.estimation.following import Follower, track_json
 from eval.estimation.overlays import save_overlay, save_sheet
 from eval.estimation.own_cameras import find_own_cameras
-from eval.estimation.sources import Source, open_source
+from eval.estimation.sources import open_source
+from eval.laboratory.shots import Source
 from vision.errors import DactylError
 from vision.io.files import atomic_write, refuse_other_content, refuse_unwritable
 from vision.machine.progress import progress
@@ -102,16 +103,7 @@ def refuse_lost_pictures(config: EstimateConfig, source: Source) -> None:
     for key, written in (("output", config.output), ("overlays", overlays)):
         if written is not None and os.path.realpath(written) in read:
             raise DactylError(f"{key}: {written} is one of the pictures that are read; choose another file")
-    output, folder = config.output, config.pictures
-    if (
-        output is not None
-        and folder is not None
-        and (output.suffix.lower() == ".csv" or output.name == "calibration.json")
-        and output.is_file()
-        and output.parent.samefile(folder)
-    ):
-        raise DactylError(f"output: {output} is part of the recording; choose another file")
-    refuse_lost_content(output)
+    refuse_lost_content(config.output)
     if overlays is not None and any(str(Path(path).parent) == os.path.realpath(overlays) for path in read):
         raise DactylError(f"overlays: {overlays} holds pictures that are read; choose another folder")
 

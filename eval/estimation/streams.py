@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from eval.estimation.sources import Shot, Source
 from eval.laboratory.opencv import opencv
+from eval.laboratory.shots import Shot, Source
 from vision.errors import DactylError
 
 _OPENING_S = 10.0  # timeout for the first image of a camera

@@ -12,6 +12,7 @@ from eval.laboratory.opencv import opencv, opencv_errors
 from eval.laboratory.pictures import check_bits, refuse_shared
 from eval.laboratory.poses import check_pose
 from eval.laboratory.references import OpenCVIntrinsics, Placement, References, place_camera
+from vision.configuration.bounds import positive
 from vision.errors import DactylError
 from vision.geometry.cameras import from_opencv
 from vision.geometry.distortion import Lens
@@ -60,9 +61,7 @@ class CalibrateConfig:
             check_pose(f"reference {name}", pose)
         self.board.check()
         check_bits("picture_bits", self.picture_bits)
-        for key in ("max_rms", "max_reference_mm", "max_distance_m"):
-            if (limit := getattr(self, key)) <= 0:
-                raise ValueError(f"{key}: expected a number above 0, got {limit}")
+        positive(self, "max_rms", "max_reference_mm", "max_distance_m")
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ def _alignment(calibration: Rig, rig: Rig) -> FloatArray:
     nominal, true = rig.nominal.extrinsics, calibration.nominal.extrinsics
     turn: Rotation
     axes, seen_along = nominal[:, 2, :3], true[:, 2, :3]
-    if max(float((each @ each.T).min()) for each in (axes, seen_along)) < _PARALLEL:
+    if max(float(np.abs(each @ each.T).min()) for each in (axes, seen_along)) < _PARALLEL:
         turn, _ = Rotation.align_vectors(axes, seen_along)  # a camera may be mounted upside down
     else:  # of parallel optical axes, or a single camera's, only whole orientations tell
         turn = Rotation.from_matrix(np.swapaxes(nominal[:, :3, :3], 1, 2) @ true[:, :3, :3]).mean()

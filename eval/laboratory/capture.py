@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
-from eval.laboratory.pictures import LONGEST_STEP_S
+from eval.laboratory.recording_limits import LONGEST_STEP_S
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray, rigid_transform, rotation_from_quaternion
 from vision.io.files import MAX_TABLE_BYTES, read_file

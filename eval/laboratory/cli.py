@@ -80,6 +80,8 @@ def _calibrate_from(argv: Sequence[str]) -> None:
     """Calibrate cameras from images of the hand at work."""
     config = parse(SelfCalibrateConfig, argv, "dactyl calibrate --from", _calibrate_from.__doc__ or "")
     found = calibrate_from(config)
+    for remark in found.remarks:
+        _say(remark)
     for name, camera in zip(found.rig.names, found.rig.cameras, strict=True):
         _say(
             f"{name}: focal length {camera.intrinsics[0, 0]:.1f} px ± {found.focal[name]:.2%} "

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from eval.laboratory.pictures import check_bits
 from eval.laboratory.poses import check_pose
-from vision.configuration.bounds import at_most_seconds
+from vision.configuration.bounds import at_least_one, at_most_seconds, drawable_size, positive
 from vision.scene.load import check_scene
 
 _IDENTITY = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
@@ -54,8 +54,7 @@ class ImportConfig:
         check_pose("object_in_markers", self.object_in_markers, _MARKER_OFFSET_M)
         check_bits("picture_bits", self.picture_bits)
         check_scene(self.scene)
-        if min(self.tolerance_s, self.max_gap_s) <= 0 or self.shard_size < 1:
-            raise ValueError("tolerance_s, max_gap_s and shard_size: must be above 0")
+        positive(self, "tolerance_s", "max_gap_s")
+        at_least_one(self, "shard_size")
         at_most_seconds(self, _LONGEST_GAP_S, "tolerance_s", "max_gap_s")
-        if self.image_size is not None and not 16 <= self.image_size <= 2048:
-            raise ValueError(f"image_size: must lie between 16 and 2048 pixels, got {self.image_size}")
+        drawable_size(self, "image_size")

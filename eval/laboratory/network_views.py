@@ -21,6 +21,8 @@ from vision.geometry.distortion import Lens
 from vision.geometry.rotations import FloatArray
 from vision.rigs.rig import Camera, Rig
 
+_COVERED = 0.95  # share of a network's image that a laboratory's should fill: lenses leave corners empty
+
 
 class NetworkViews(ABC):
     """Converts the images of each camera to those that a network expects.
@@ -46,11 +48,11 @@ class NetworkViews(ABC):
         """Whether the frame of the laboratory's cameras is the world."""
         return np.array_equal(self.world_from_capture, np.eye(4))
 
-    def move_world(self, motion: FloatArray) -> None:
+    def move_world(self, motion: FloatArray, cameras: Cameras | None = None) -> None:
         """Correct the world, in which ``cameras`` are, by a rigid motion (4, 4) from the corrected to the former one;
-        the images remain the same."""
+        the images remain the same. Better ``cameras`` in the corrected world may take the place of the moved ones."""
         self.world_from_capture = inverse(motion) @ self.world_from_capture
-        self.cameras = self.cameras.in_frame(motion)
+        self.cameras = self.cameras.in_frame(motion) if cameras is None else cameras
 
     def calibrated(self, found: Cameras, sizes: Sequence[tuple[int, int]], distortion: FloatArray) -> Rig:
         """Convert cameras that were found for the network's images to the laboratory's cameras, in their own frame.
@@ -100,17 +102,33 @@ class CalibratedViews(NetworkViews):
         rig: rig of the network.
         calibration: the laboratory's cameras, with the rig's names in its order.
         world_from_capture: (4, 4) from the calibration's frame to the world; None if it is in the world.
+        rectified: whether the images are undistorted already, as those of a dataset are.
     """
 
-    def __init__(self, rig: Rig, calibration: Rig, world_from_capture: FloatArray | None = None) -> None:
+    def __init__(
+        self, rig: Rig, calibration: Rig, world_from_capture: FloatArray | None = None, rectified: bool = False
+    ) -> None:
         world = np.eye(4) if world_from_capture is None else world_from_capture
         pairs = zip(rig.cameras, in_world(calibration, world).cameras, strict=True)
-        self._calibration = calibration
+        self._calibration, self._rectified = calibration, rectified
         self._views = {camera.name: make_view(source, camera, warp=True) for camera, source in pairs}
         super().__init__(rig, Cameras.stacked([view.result for view in self._views.values()]), world)
 
     def remarks(self, pictures: Sequence[np.ndarray]) -> list[str]:
-        return []
+        found = []
+        lenses = [each.name for each in self._calibration.cameras if each.distortion and not each.distortion.is_pinhole]
+        if self._rectified and lenses:
+            found.append(
+                f"{', '.join(lenses)}: undistorted, though the pictures of a dataset are already; right only if the "
+                "calibration was found from such pictures"
+            )
+        for name, view in self._views.items():
+            if (seen := view.covered) < _COVERED:
+                found.append(
+                    f"{name}: does not see {1 - seen:.0%} of what the network's camera sees, which becomes black as in "
+                    "no training image; turn it to where the network's looks, or take a wider lens"
+                )
+        return found
 
     def _converted(self, camera: Camera, picture: np.ndarray, where: Path) -> np.ndarray:
         return self._views[camera.name](picture, where)
@@ -181,9 +199,9 @@ def network_views(rig: Rig, calibration: Path | None, lenses: Mapping[str, Path]
     """
     if calibration is not None:
         cameras = read_calibration(calibration, rig)
-        return CalibratedViews(rig, cameras, find_capture_frame(calibration, cameras, rig))
+        return CalibratedViews(rig, cameras, find_capture_frame(calibration, cameras, rig), rectified)
     if lenses:
-        return CalibratedViews(rig, read_lenses(lenses, rig))
+        return CalibratedViews(rig, read_lenses(lenses, rig), rectified=rectified)
     return CentralViews(rig.without_lenses() if rectified else rig)
 
 

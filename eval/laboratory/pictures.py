@@ -21,9 +21,6 @@ from vision.io.files import read_file
 BIT_DEPTHS = (10, 12, 14, 16)
 """Numbers of significant bits that a camera's values may have in a 16-bit file."""
 
-LONGEST_STEP_S = 5.0
-"""Largest median time from image to image of a recording, seconds."""
-
 _SHOWN = 3  # names in a message
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 _MAX_PIXELS = 50_000_000  # more than any camera has; 150 MB as RGB

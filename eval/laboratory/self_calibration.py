@@ -11,8 +11,9 @@ import numpy as np
 
 from eval.laboratory.frame_refinement import self_calibrate_with_frame
 from eval.laboratory.network_views import network_views
-from eval.laboratory.pictures import LONGEST_STEP_S, check_bits, read_picture
-from eval.laboratory.triplets import picture_streams, recorded_triplets, sample_pictures
+from eval.laboratory.pictures import check_bits
+from eval.laboratory.recording_limits import LONGEST_STEP_S
+from eval.laboratory.shots import open_folder
 from eval.scoring.found_cameras import refuse_several_rigs
 from vision.configuration.bounds import at_least_one, at_most_seconds, known_device, positive
 from vision.errors import DactylError
@@ -22,11 +23,6 @@ from vision.machine.progress import progress
 from vision.published import CAMERA_FOVY_DEG, CAMERA_ROTATION_DEG
 from vision.rigs.calibration import check_calibration_name, refuse_lost_calibration, save_calibration
 from vision.rigs.rig import Rig
-from vision.scene.scene import Scene, require_same
-from vision.solvers.self_calibration import refuse_unconverged
-from vision.statistics.spacing import evenly_spaced
-from vision.storage.datasets import TripletDataset
-from vision.storage.folders import has_manifest
 
 _BATCH = 16
 
@@ -36,7 +32,8 @@ class SelfCalibrateConfig:
     """Calibration from the hand at work.
 
     Attributes:
-        recording: folder given to --from: a dataset of one recording, or a recording (<camera>.csv and images).
+        recording: folder given to --from: a dataset of one recording, a recording (<camera>.csv and images), or images
+            in folders or files named after cameras, as dactyl estimate reads them.
         output: file to write, for example calibration.json.
         checkpoint: checkpoint file of a geometric network, or the name of shipped weights.
         calibration: an earlier calibration of the recording's cameras, calibration.json or Kalibr's camchain, whose
@@ -98,6 +95,7 @@ class FoundRig:
         turned_deg: rotation from where the search began, degrees.
         zoomed: change of the focal length from there, as a fraction of it.
         triplets: number of triplets that were used.
+        remarks: what else the user should know.
     """
 
     rig: Rig
@@ -107,6 +105,7 @@ class FoundRig:
     turned_deg: dict[str, float]
     zoomed: dict[str, float]
     triplets: int
+    remarks: list[str]
 
     @property
     def far(self) -> list[str]:
@@ -136,27 +135,37 @@ def calibrate_from(config: SelfCalibrateConfig) -> FoundRig:
     estimator = PoseEstimator.load(
         str(config.checkpoint), device=torch_device(config.device), windows=config.windows, precision=config.precision
     )
-    rectified = config.rectified or has_manifest(config.recording)
+    source = open_folder(config.recording, estimator.scene, config.tolerance_s, config.picture_bits)
+    if source.dataset is not None:
+        refuse_several_rigs(source.dataset)
+    rectified = config.rectified or source.dataset is not None
     if config.distortion and not rectified and any(camera.distortion for camera in estimator.rig.cameras):
         raise DactylError("distortion: the network's scene has the lenses already; leave it out")
     views = network_views(estimator.rig, config.calibration, config.lenses, rectified)
+    remarks = list(source.remarks)
     sizes: list[list[tuple[int, int]]] = []
+    numbers, shots = source.shots(config.triplets)
+    if not numbers:
+        raise DactylError(f"{config.recording}: no triplets; record some hundred of the hand at work")
 
     def triplets() -> Iterator[np.ndarray]:
-        for pictures, where in recorded(config, estimator.scene):
-            sizes.append([(picture.shape[1], picture.shape[0]) for picture in pictures])
+        for shot in shots:
+            sizes.append([(picture.shape[1], picture.shape[0]) for picture in shot.pictures])
             if sizes[-1] != sizes[0]:
-                raise DactylError(f"{where[0]}: another size than pictures before; calibrate one resolution at a time")
-            yield views(pictures, where)
-        if not sizes:
-            raise DactylError(f"{config.recording}: no triplets; record some hundred of the hand at work")
+                raise DactylError(
+                    f"{shot.where[0]}: another size than pictures before; calibrate one resolution at a time"
+                )
+            if len(sizes) == 1:
+                remarks.extend(views.remarks(shot.pictures))
+            yield views(shot.pictures, shot.where)
+            advance(1)
 
-    seen = estimator.observe(triplets(), _BATCH)
+    with progress(f"finding the cameras of {source.name}", len(numbers), "triplets") as advance:
+        seen = estimator.observe(triplets(), _BATCH)
     try:
         solution, motion = self_calibrate_with_frame(
             estimator, seen, views.cameras, views.frame_known, config.distortion
         )
-        refuse_unconverged(solution)
     except DactylError as error:
         raise DactylError(f"{config.recording}: {error}; nothing was written") from error
     began, found = views.cameras.in_frame(motion), solution.cameras.numpy()
@@ -178,27 +187,5 @@ def calibrate_from(config: SelfCalibrateConfig) -> FoundRig:
         turned_deg=by_name(turned),
         zoomed=by_name(zoomed),
         triplets=len(seen.corners),
+        remarks=remarks,
     )
-
-
-def recorded(config: SelfCalibrateConfig, scene: Scene) -> Iterator[tuple[list[np.ndarray], list[str]]]:
-    """Yield the images of each triplet in rig order, and their origins; ``scene`` is the network's."""
-    if has_manifest(config.recording):
-        dataset = TripletDataset(config.recording)
-        refuse_several_rigs(dataset)
-        require_same(
-            scene, dataset.scene, f"{config.recording}: not what the network was trained on", to_a_network=True
-        )
-        for number in evenly_spaced(len(dataset), config.triplets):
-            yield sample_pictures(dataset, number)
-        return
-    found = recorded_triplets(picture_streams(config.recording, scene.rig), config.tolerance_s)
-    found.refuse_none(str(config.recording), config.tolerance_s)
-    files = [each.files for each in found.triplets]
-    with progress(config.recording.name, min(len(files), config.triplets), "triplets") as advance:
-        for number in evenly_spaced(len(files), config.triplets):
-            yield (
-                [read_picture(path, config.picture_bits) for path in files[number]],
-                [str(path) for path in files[number]],
-            )
-            advance(1)

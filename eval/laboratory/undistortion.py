@@ -40,6 +40,12 @@ class View:
         sides = (made, (result.width, result.height)), (recorded, (source.width, source.height))
         return all(bool(((pixels >= 0) & (pixels <= size)).all()) for pixels, size in sides)
 
+    @property
+    def covered(self) -> float:
+        """Share of the resulting image that the recorded one shows; the rest is black."""
+        x, y = ((at >= -0.5) & (at <= side - 0.5) for at, side in zip(self.maps, self.reduced, strict=True))
+        return float((x & y).mean())
+
     def __call__(self, picture: np.ndarray, where: Path) -> np.ndarray:
         """Convert a recorded image (H, W, 3) to (h, w, 3) uint8."""
         cv2 = opencv()

@@ -16,7 +16,6 @@ from vision.geometry.rotations import geodesic_distance
 from vision.machine.progress import progress
 from vision.rigs.rig import Rig
 from vision.rigs.rig_readers import read_rig
-from vision.solvers.self_calibration import refuse_unconverged
 from vision.storage.datasets import TripletDataset
 
 
@@ -136,7 +135,6 @@ def found_cameras(estimator: Estimator, dataset: TripletDataset, batch_size: int
             images = (dataset[int(number)]["images"] for number in rows)
             try:
                 solution = estimator.self_calibrate(estimator.observe(images, batch_size), nominal)
-                refuse_unconverged(solution)
             except DactylError as error:
                 raise CamerasNotFoundError(f"{dataset.folder}: {error}") from error
             found.intrinsics[rows], found.extrinsics[rows] = solution.cameras.numpy()[:2]

@@ -58,6 +58,27 @@ def test_a_view_without_the_object_may_be_blank(blank: tuple[int, ...], refused:
         guard.check(sample, images)
 
 
+def test_blank_views_in_a_row_are_no_repetition(tmp_path: Path) -> None:
+    """Found: a camera that sees nothing of two samples ended every rendering of them, whatever the driver."""
+    scene, sample = _drawn(tmp_path)
+    moved = replace(sample, index=1, object_position=sample.object_position + np.array([0.001, 0, 0]))
+    other = replace(moved, appearance=replace(sample.appearance, clutter=(), camera_intrinsics=moved_focus(sample)))
+    images = np.random.default_rng(0).integers(0, 256, (3, 200, 200, 3), np.uint8)
+    images[2] = 7
+    guard = FrameGuard("llvmpipe", scene)
+    guard.check(sample, images)
+    fresh = images.copy()
+    fresh[:2] += 1
+    guard.check(other, fresh)
+    with pytest.raises(TransientError, match="camera left repeats sample 1 on llvmpipe"):
+        guard.check(replace(moved, index=2), fresh)
+
+
+def moved_focus(sample: Sample) -> np.ndarray:
+    """Another focal length: another look."""
+    return sample.appearance.camera_intrinsics * [[1.01, 1, 1], [1, 1.01, 1], [1, 1, 1]]
+
+
 def test_an_object_that_reaches_behind_a_camera_is_refused_with_its_state(tmp_path: Path) -> None:
     """It has no pixels, of which labels could be written."""
     collect(StatesConfig(tmp_path / "states", count=4, worlds=2, threads=1))

@@ -31,6 +31,7 @@ from datagen.render.base import RendererInfo, RenderOptions, rendered_scene
 from datagen.render.unity_options import UnityOptions
 from datagen.render.warp_options import WarpOptions
 from datagen.states.collect import StatesConfig, collect
+from datagen.states.drawn import load_drawn_states
 from datagen.states.files import states_scene
 from datagen.workers.pool import TransientError
 from tests.scenes import compiled, rig
@@ -338,9 +339,12 @@ def test_textured_samples_are_drawn_again_with_the_same_bytes(renderer: str, sta
     assert "picture" in sources
     assert len(sources) > 1
     identity = config.identity()
+    task = ShardTask(config, config.drawn_scene(), load_drawn_states(states), "")
     Image.new("RGB", (16, 16), "red").save(pictures / "b.png")
     TEXTURES.forget()
     assert config.identity() != identity
+    with pytest.raises(DactylError, match=f"{pictures}: was replaced while this command ran"):
+        task(0, int)  # in a process that looks into the folder only now
 
 
 @pytest.mark.parametrize("renderer", ["filament", "classic"])

@@ -23,7 +23,7 @@ from datagen.policy.her_config import HerConfig
 from datagen.sim.environment import Environment
 from datagen.sim.randomization import EVERYTHING, GROUPS, NOTHING, Randomization
 from datagen.sim.trials import TrialRules
-from eval.closed_loop import pictures, run, trial_block
+from eval.closed_loop import figures, run, trial_block
 from eval.closed_loop.config import ClosedLoopConfig
 from eval.closed_loop.policy_view import WorldEstimates, observation_by_sight, with_differences
 from eval.closed_loop.recording import with_found_cameras
@@ -304,11 +304,28 @@ def played(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(run, "run", here)
     monkeypatch.setattr(trial_block, "BLOCK", 2)
-    for module in (trial_block, pictures):
+    for module in (trial_block, figures):
         monkeypatch.setattr(module, "plain_renderer", lambda estimator: canvas)
     for module in (trial_block, run):
         monkeypatch.setattr(module, "cached_estimator", lambda path, *_: (Eye(canvas, 4.0, 2.0), sha256(path)))
     return numbers
+
+
+@pytest.mark.parametrize(
+    ("lacks", "asked", "why"),
+    [
+        ("nominal_fault", {}, "best.ckpt: it has no window"),
+        ("usual_spread", {"track": True}, "track: a regression does not say how sure it is"),
+    ],
+)
+def test_what_a_network_cannot_do_is_said_before_anything_is_played(
+    lacks: str, asked: dict[str, Any], why: str, config: ClosedLoopConfig, played: list[int], monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(Eye, lacks, "it has no window" if lacks == "nominal_fault" else None)
+    with pytest.raises(DactylError, match=why):
+        run.closed_loop(replace(config, **asked))
+    assert not played
+    assert not config.output.exists()
 
 
 def test_results_pictures_and_going_on(config: ClosedLoopConfig, played: list[int]) -> None:

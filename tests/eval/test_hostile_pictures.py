@@ -8,7 +8,7 @@ import pytest
 
 from eval.estimation.config import EstimateConfig
 from eval.estimation.run import refuse_lost_pictures
-from eval.estimation.sources import Source
+from eval.laboratory.shots import Source
 from eval.laboratory.triplets import named_triplets, pictures_beside_each_other
 from tests.scenes import rig
 from vision.errors import DactylError

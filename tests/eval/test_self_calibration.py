@@ -22,7 +22,8 @@ from eval.laboratory.calibration_files import find_capture_frame
 from eval.laboratory.cli import main_calibrate
 from eval.laboratory.frame_refinement import self_calibrate_with_frame
 from eval.laboratory.network_views import CalibratedViews, CentralViews, network_views
-from eval.laboratory.self_calibration import SelfCalibrateConfig, recorded
+from eval.laboratory.self_calibration import SelfCalibrateConfig
+from eval.laboratory.shots import open_folder
 from eval.scoring.comparison import compare
 from eval.scoring.config import EvaluateConfig
 from eval.scoring.found_cameras import CamerasNotFoundError, found_cameras, recordings
@@ -255,8 +256,7 @@ def test_pictures_of_a_dataset_are_of_their_cameras_size(tmp_path: Path) -> None
     images = np.full((3, SIZE, SIZE, 3), 200, np.uint8)
     sample = encode_sample(make_label(0, SIZE), images, drawn.rig, {"exposure": 1.0})
     write_manifest(tmp_path, [write_shard(tmp_path, 0, [sample], "test", _RENDERER)], SIZE, scene=drawn.to_json())
-    config = SelfCalibrateConfig(tmp_path, tmp_path / "calibration.json")
-    ((pictures, _),) = recorded(config, drawn)
+    pictures = open_folder(tmp_path, drawn, 0.01, None).read(0).pictures
     assert [picture.shape[:2] for picture in pictures] == [(SIZE, SIZE), (height, width), (SIZE, SIZE)]
     assert min(int(picture.min()) for picture in pictures) > 190
 
@@ -267,7 +267,7 @@ def test_pictures_of_twelve_bits_can_be_calibrated_from(tmp_path: Path) -> None:
         cv2.imwrite(str(tmp_path / f"{name}.png"), deep)
         (tmp_path / f"{name}.csv").write_text(f"time_s,file\n0.0,{name}.png\n")
     config = SelfCalibrateConfig(tmp_path, tmp_path / "calibration.json", picture_bits=12)
-    ((pictures, _),) = recorded(config, scene())
+    pictures = open_folder(tmp_path, scene(), config.tolerance_s, config.picture_bits).read(0).pictures
     assert all((picture == 128).all() for picture in pictures)
     with pytest.raises(ValueError, match="picture_bits: expected one of 10, 12, 14, 16, got 8"):
         replace(config, picture_bits=8)
@@ -288,28 +288,23 @@ def test_a_recording_in_which_the_object_is_not_recognised_gives_no_cameras(
     assert file.read_bytes() == before
 
 
-def test_a_search_that_is_cut_short_gives_no_cameras_and_estimates_say_so(
+def test_a_search_that_is_cut_short_gives_no_cameras(
     single: TripletDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Cut(Seer):
-        def self_calibrate(self, *arguments: Any, **options: Any) -> RigSolution:
-            return replace(super().self_calibrate(*arguments, **options), converged=False)
-
-    monkeypatch.setattr(PoseEstimator, "load", lambda *_, **__: Cut([single]))
+    monkeypatch.setattr("vision.solvers.self_calibration._ITERATIONS", 1)
+    monkeypatch.setattr(PoseEstimator, "load", lambda *_, **__: Seer([single]))
     file = tmp_path / "calibration.json"
     with pytest.raises(DactylError, match=r"still moved after .* with 12 triplets; record more .* nothing was written"):
         main_calibrate(["--from", str(single.folder), "--output", str(file)])
     assert not file.exists()
     with pytest.raises(CamerasNotFoundError, match="still moved after"):
-        found_cameras(Cut([single]), single, 4)
-    views, taken = network_views(RIG, None, {}, rectified=True), []
-    observer: Any = SimpleNamespace(
-        estimator=Cut([single]), views=views, take_cameras=lambda *found: taken.append(found)
-    )
+        found_cameras(Seer([single]), single, 4)
+    views = network_views(RIG, None, {}, rectified=True)
+    observer: Any = SimpleNamespace(estimator=Seer([single]), views=views, take_cameras=pytest.fail)
     cameras = OwnCameras(observer, 12)
     cameras.gather(single[number]["images"] for number in range(12))
-    assert cameras.find().endswith("; the search was cut short: give it more triplets (--self_calibrate)")
-    assert taken
+    with pytest.raises(DactylError, match="still moved after"):
+        cameras.find()
 
 
 def test_a_calibration_file_takes_the_place_of_finding(
@@ -476,6 +471,30 @@ def test_a_camera_may_be_mounted_upside_down(count: int) -> None:
     assert (seen[: SIZE // 4].mean() < 10, seen[-SIZE // 4 :].mean() > 190) == (count > 1, count > 1)
 
 
+def test_cameras_that_face_each_other_have_a_frame() -> None:
+    """Their axes are one line, about which directions alone leave the frame open."""
+    facing = rigid_transform(np.diag([-1.0, 1.0, -1.0]), [0, 0, 1.0])  # a metre ahead, and turned about y
+    one = RIG.cameras[0]
+    pair = Rig(cameras=(one, structs.replace(RIG.cameras[1], extrinsics=facing @ one.extrinsics)))
+    given = pair.with_extrinsics(pair.nominal.extrinsics @ CAPTURE)
+    np.testing.assert_allclose(find_capture_frame(Path("lab.json"), given, pair), CAPTURE, atol=1e-6)
+
+
+def test_what_a_camera_does_not_see_is_said() -> None:
+    """Its images fill the network's only in part, and the rest is black; a lens that is taken off twice, too."""
+    picture = np.zeros((SIZE, SIZE, 3), np.uint8)
+    assert not CalibratedViews(RIG, RIG).remarks([picture] * 3)
+    tele = structs.replace(RIG.cameras[1], intrinsics=RIG.cameras[1].intrinsics * [[2, 1, 1], [1, 2, 1], [1, 1, 1]])
+    bent = structs.replace(RIG.cameras[2], distortion=Lens(coefficients=(-0.02, 0, 0, 0)))
+    calibration = Rig(cameras=(RIG.cameras[0], tele, bent))
+    views = CalibratedViews(RIG, calibration)
+    assert (views([picture + 200] * 3, ["-"] * 3)[1] > 100).mean() == pytest.approx(0.25, abs=0.01)
+    (black,) = views.remarks([picture] * 3)
+    assert black.startswith("top: does not see 75% of what the network's camera sees")
+    twice, _ = CalibratedViews(RIG, calibration, rectified=True).remarks([picture] * 3)
+    assert twice.startswith("right: undistorted, though the pictures of a dataset are already")
+
+
 def test_a_calibration_stays_in_its_own_frame() -> None:
     """Cameras found near a calibration whose frame is not the world: moved as the network's were, in that frame."""
     world_from_capture = CAPTURE
@@ -549,4 +568,4 @@ def test_clocks_that_differ_are_named_as_the_reason(tmp_path: Path) -> None:
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((16, 16, 3), np.uint8))
         (tmp_path / f"{name}.csv").write_text(f"time_s,file\n{0.03 * number},{name}.png\n")
     with pytest.raises(DactylError, match=r"within tolerance_s 0\.01 s; one clock for all"):
-        list(recorded(SelfCalibrateConfig(tmp_path, tmp_path / "calibration.json"), scene()))
+        open_folder(tmp_path, scene(), 0.01, None)

@@ -14,6 +14,7 @@ from scipy.spatial import ConvexHull
 from datagen.appearance.draw import AppearanceConfig, draw_appearance
 from datagen.appearance.sample import Sample
 from datagen.generate.view_labels import ViewLabeller, _nearness
+from datagen.pictures.surroundings_pool import SurroundingsUse
 from datagen.render import create_renderer
 from datagen.render.base import RenderOptions, rendered_scene
 from datagen.render.stage import Stage
@@ -130,6 +131,9 @@ def test_the_background_may_hide_the_object() -> None:
             assert np.count_nonzero(seen_by_rays(stage, sample, camera) != masks[camera]) <= 2, (height, camera)
         assert label["visibility"][0] < 0.1
         assert (label["visibility"][1] > 0.99) == (height > 0)
+        around = SurroundingsUse("room:0:0", "room", turn=0.0, brightness=1.0, bare=True)
+        label, _ = views(replace(sample, appearance=replace(look, surroundings=around)), cameras(sample))
+        np.testing.assert_array_equal(label["visibility"], 1.0)  # the background is left out, so it hides nothing
 
 
 @pytest.mark.parametrize("name", ["classic", "filament"])

@@ -124,7 +124,7 @@ def test_logs_are_kept_only_if_something_went_wrong(
     assert not list(tmp_path.glob("dactyl-unity-*"))
     with pytest.raises(DactylError):
         pool(player_options("--fault", "die-at-start", logs=None))
-    assert list(tmp_path.glob("dactyl-unity-*/player-0.log"))
+    assert list(tmp_path.glob("dactyl-unity-*/player-*-0-1.log"))
 
 
 @pytest.fixture(scope="module")

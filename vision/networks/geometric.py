@@ -37,7 +37,7 @@ from vision.scene.scene import Scene
 from vision.solvers.bundle import solve_bundle, solve_pose
 from vision.solvers.given import PointObservations, Subject
 from vision.solvers.landmarks import locate_landmarks
-from vision.solvers.self_calibration import RigSolution, refuse_moved, self_calibrate
+from vision.solvers.self_calibration import RigSolution, refuse_moved, refuse_unconverged, self_calibrate
 from vision.solvers.views import UNUSUAL, compare_views
 from vision.statistics.medians import lower_median
 
@@ -180,6 +180,7 @@ class GeometricModel(PointNetwork):
                 "moved from triplet to triplet"
             )
         refuse_moved(solution, names)
+        refuse_unconverged(solution)
         return solution
 
     @property

@@ -25,6 +25,10 @@ namespace UnityEngine
         public Transform transform => throw null;
     }
 
+    public sealed class Terrain : Behaviour
+    {
+    }
+
     public class Behaviour : Component
     {
         public bool enabled { get => throw null; set => throw null; }

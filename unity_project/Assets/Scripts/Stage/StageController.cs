@@ -22,9 +22,11 @@ namespace Dactyl.Stage
         [RuntimeInitializeOnLoadMethod(RuntimeInitializeLoadType.AfterSceneLoad)]
         static void Boot()
         {
-            // In the editor some other scene may be open; its lights and cameras would shine into the pictures.
+            // In the editor some other scene may be open, or a preview of a pack: none of it belongs into the pictures.
             foreach (var light in FindObjectsOfType<Light>()) light.enabled = false;
             foreach (var camera in FindObjectsOfType<Camera>()) camera.enabled = false;
+            foreach (var renderer in FindObjectsOfType<Renderer>()) renderer.enabled = false;
+            foreach (var terrain in FindObjectsOfType<Terrain>()) terrain.enabled = false;
             var stage = new GameObject("Dactyl stage");
             DontDestroyOnLoad(stage);
             stage.AddComponent<StageController>();
