@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import hashlib
 import math
 import re
 import zlib
@@ -24,6 +25,8 @@ _READABLE = 96  # numbers up to which an array is a list
 _MOST_BYTES = 1 << 28  # in one array: a mesh of ten million vertices
 _LARGEST = 1e9  # largest number: sums and squares with larger ones lose all precision
 _LONGEST_NAME = 100  # characters: names become part of those of files
+_SAME, _DECIMALS = 1e-9, 10  # how far apart numbers are alike, in their units or as a fraction; decimals in hashes
+_PACKED = {"dtype", "shape", "zlib"}  # keys of an array that is packed
 _DTYPES = ("float64", "float32", "int64", "int32", "uint8")
 
 Vector3 = tuple[float, float, float]
@@ -77,6 +80,48 @@ class Plain(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     def check(self) -> None:
         """Raise ValueError for values that are impossible, or do not go together."""
+
+
+def to_rounded(value: Any) -> Any:
+    """Convert plain data to JSON values for hashes, which agree between machines: numbers have ten decimals.
+
+    The last digits of what was computed depend on the processor, whose kernels NumPy chooses.
+    """
+    return _rounded(msgspec.to_builtins(value, enc_hook=_hashed))
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Return whether two values of plain data, as :func:`to_plain` converts them, agree to rounding errors."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        if one.keys() == other.keys() == _PACKED:
+            return one == other or _alike_arrays(_unpacked(one), _unpacked(other))
+        return one.keys() == other.keys() and all(alike(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(alike, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=_SAME, abs_tol=_SAME)
+    return bool(one == other)
+
+
+def _alike_arrays(one: np.ndarray, other: np.ndarray) -> bool:
+    same = (one.dtype, one.shape) == (other.dtype, other.shape)
+    return same and (np.allclose(one, other, _SAME, _SAME) if one.dtype == np.float64 else np.array_equal(one, other))
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    return round(value, _DECIMALS) + 0.0 if isinstance(value, float) else value  # + 0.0 takes off a sign of zero
+
+
+def _hashed(value: Any) -> Any:
+    assert isinstance(value, np.ndarray)
+    if value.dtype.kind == "f":
+        value = value.round(_DECIMALS) + 0.0
+    digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+    return {"dtype": str(value.dtype), "shape": list(value.shape), "sha256": digest}
 
 
 @functools.cache
@@ -201,8 +246,12 @@ def _decode(kind: type, value: Any) -> Any:
         raise NotImplementedError(f"no plain data: {kind.__name__}")
     if isinstance(value, (np.ndarray, list)):
         return np.asarray(value)  # which the plain data that it belongs to checks
-    if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "zlib"} or value["dtype"] not in _DTYPES:
+    if not isinstance(value, dict) or value.keys() != _PACKED or value["dtype"] not in _DTYPES:
         raise ValueError("expected numbers")
+    return _unpacked(value)
+
+
+def _unpacked(value: dict[str, Any]) -> np.ndarray:
     shape = tuple(int(size) for size in value["shape"])
     size = math.prod(shape) * np.dtype(value["dtype"]).itemsize
     if min(shape, default=0) < 0 or size > _MOST_BYTES:

@@ -51,11 +51,11 @@ class FrameGuard:
                 self._refuse(sample, int(wrong.argmax()), "came out blank")
         if self._before is not None:
             last, last_images = self._before
-            same = [np.array_equal(new, old) for new, old in zip(images, last_images, strict=True)]
+            same = np.array([np.array_equal(new, old) for new, old in zip(images, last_images, strict=True)])
             # The object may be outside a camera's view, but another appearance is visible unless nothing is.
-            shown = [alike for alike, nothing in zip(same, blank, strict=True) if not nothing]
-            if (any(shown) and not _same_look(sample, last)) or (all(shown) and not _same_pose(sample, last)):
-                self._refuse(sample, int(np.argmax(same & ~blank)), f"repeats sample {last.index}")
+            shown = same[~blank]
+            if (shown.any() and not _same_look(sample, last)) or (shown.all() and not _same_pose(sample, last)):
+                self._refuse(sample, int((same & ~blank).argmax()), f"repeats sample {last.index}")
         self._before = sample, images.copy()
 
     def _refuse(self, sample: Sample, camera: int, what: str) -> None:

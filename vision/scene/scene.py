@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,8 +10,9 @@ import numpy as np
 from msgspec.structs import replace
 
 from vision.errors import DactylError
+from vision.io.json_values import fingerprint
 from vision.objects.pose_object import PoseObject
-from vision.plain import Plain, check_name, from_plain, to_plain
+from vision.plain import Plain, alike, check_name, from_plain, to_plain, to_rounded
 from vision.rigs.rig import Rig
 from vision.scene.hand import Hand
 from vision.scene.landmarks import Landmarks
@@ -50,8 +49,8 @@ class Scene(Plain, frozen=True):
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the whole scene: equal scenes have equal ones."""
-        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+        """SHA-256 of the whole scene, the same on every machine: equal scenes have equal ones."""
+        return fingerprint(to_rounded(self))
 
     @property
     def landmarks(self) -> Landmarks | None:
@@ -119,7 +118,7 @@ _SEEN_OF_HAND = {"name", "joints", "landmarks"}  # its model and initial pose ma
 def require_same(
     ours: Scene, theirs: Scene, what: str, parts: Sequence[str] = PARTS, *, to_a_network: bool = False
 ) -> None:
-    """Raise DactylError, naming the part that differs, unless two scenes show the same.
+    """Raise DactylError, naming the part that differs, unless two scenes show the same, up to rounding errors.
 
     The location of a hand's model makes no difference, nor do the lenses of real images, which data and networks never
     see.
@@ -135,8 +134,8 @@ def require_same(
     for part in _SEEN if to_a_network else parts:
         one, other = getattr(ours, part), getattr(theirs, part)
         compared, found = (_compared(each, to_a_network) for each in (one, other))
-        if compared != found:
-            key = next((key for key in {**compared, **found} if compared.get(key) != found.get(key)), "")
+        if not alike(compared, found):
+            key = next((key for key in {**compared, **found} if not alike(compared.get(key), found.get(key))), "")
             raise DactylError(f"{what}: {_difference(part, one, other, key)}; use what was made of the same scene")
 
 
