@@ -24,9 +24,9 @@ import numpy as np
 
 from eval.estimation.config import EstimateConfig
 from eval.estimation.estimates import Observer
-from eval.estimation.sources import Shot
 from eval.estimation.streams import CameraStream, silence_opencv
 from eval.laboratory.pictures import BIT_DEPTHS, read_picture
+from eval.laboratory.shots import Shot
 from vision.errors import DactylError
 from vision.rigs.rig import Camera
 

@@ -65,7 +65,7 @@ class Eye:
     along x."""
 
     head, uses_cameras, finds_cameras, device = "geometric", True, False, torch.device("cpu")
-    any_number_of_cameras, nominal_fault, windows, precision = True, None, 1, "float32"
+    any_number_of_cameras, nominal_fault, usual_spread, windows, precision = True, None, 1.0, 1, "float32"
 
     def __init__(self, canvas: Canvas, turn_deg: float = 0.0, shift_mm: float = 0.0) -> None:
         self.canvas, self.turn_deg, self.shift_mm = canvas, turn_deg, shift_mm

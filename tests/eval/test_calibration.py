@@ -210,7 +210,7 @@ def test_impossible_configurations_are_usage_errors(tmp_path: Path) -> None:
             "board.square: expected 0.002 to 0.5 metres, got 30; is it",
         ),
         ({"board": replace(BOARD, dictionary="Dictionary")}, "OpenCV has no Dictionary; for example DICT_"),
-        ({"max_reference_mm": 0.0}, "max_reference_mm: expected a number above 0"),
+        ({"max_reference_mm": 0.0}, "max_reference_mm: must be positive, got 0"),
         ({"picture_bits": 11}, "picture_bits: expected one of"),
         ({"board": replace(BOARD, marker=0.05)}, "smaller than the square"),
         ({"board": replace(BOARD, dictionary="DICT_9X9")}, "OpenCV has no DICT_9X9"),
