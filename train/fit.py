@@ -79,23 +79,23 @@ def train(config: TrainConfig, options: dict[str, Any], data: TripletDataModule)
     if done:
         console.print(f"{config.output}: resuming at step {done:,} of {options['max_steps']:,}")
     console.print(f"{config.output}: precision {precision or '32-true'}, {reason}")
-    if data.validates_on_training:
+    if data.sources.validates_on_training:
         console.print(
             "data.val: made of the states of data.train: errors on it, by which best.ckpt is chosen, are those of "
             "poses that were learnt; render it of other states",
         )
-    if 0 < (count := len(data.train_numbers)) < config.data.batch_size and config.data.online is None:
+    if 0 < (count := len(data.sources.train_numbers)) < config.data.batch_size and config.data.online is None:
         console.print(
             f"data.batch_size: {config.data.batch_size:,}, and {config.data.train} has {count:,} triplets to train on: "
             "a batch holds some of them several times",
         )
     if config.data.verify and first:
-        data.verify()
+        data.sources.verify()
     if config.threads is not None:
         torch.set_num_threads(config.threads)
 
-    task = PoseTask(config.model, data.scene, config.loss, config.augment, config.optimizer, config.seed)
-    task.model.set_position_statistics(*data.position_statistics())
+    task = PoseTask(config.model, data.sources.scene, config.loss, config.augment, config.optimizer, config.seed)
+    task.model.set_position_statistics(*data.sources.position_statistics())
     if not done:
         for line in task.model.advice():
             console.print(f"{config.output}: {line}")
@@ -139,7 +139,7 @@ def _faults_named(config: TrainConfig) -> Iterator[None]:
 
 def _refuse_unknown_joints(data: TripletDataModule) -> None:
     """Raise DactylError if the training set is a recording: where its landmarks are is not known."""
-    stored = data.stored
+    stored = data.sources.stored
     if stored is not None and "joint_position" in (stored.manifest.recording or {}).get("unknown", ()):
         raise DactylError(
             f"{stored.folder}: a recording, in which the hand's joints are not known, so landmarks cannot be learnt "
@@ -186,7 +186,7 @@ def _identity(config: TrainConfig, options: dict[str, Any], data: TripletDataMod
     identity = identity_of(config, ("output", "log", "save_every", "threads"), _LATER_KEYS)
     if config.init is not None:  # their content, not their location
         identity["init"] = initial.identity(config.init)
-    identity["data"] = data.identity()
+    identity["data"] = data.sources.identity()
     decisive = ("max_steps", "accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm", "precision")
     identity["trainer"] = {key: options[key] for key in decisive}
     return identity

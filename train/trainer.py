@@ -40,8 +40,8 @@ def make_trainer(config: TrainConfig, options: dict[str, Any], data: TripletData
         Rates(data),
     ]
     if config.log.pictures:
-        shown = data.val_numbers[evenly_spaced(len(data.val_numbers), config.log.pictures)]
-        callbacks.append(ValidationPictures(data.val_source, shown.tolist()))
+        shown = data.sources.val_numbers[evenly_spaced(len(data.sources.val_numbers), config.log.pictures)]
+        callbacks.append(ValidationPictures(data.sources.val_source, shown.tolist()))
     if options.pop("enable_progress_bar") is not False:
         callbacks.append(TrainingBar())
     plugins = [SafeCheckpointIO(), *_list(options.pop("plugins"))]

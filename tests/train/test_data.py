@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tests.synthetic import make_dataset
 from train.batches import StepSampler, collate
-from train.data import TripletDataModule
 from train.data_config import DataConfig
+from train.sources import TripletSources
 from vision.errors import DactylError
 from vision.storage.datasets import TripletDataset
 
@@ -67,32 +67,32 @@ def test_batches_are_typed_and_channels_last_without_a_copy(tiny: Path) -> None:
 
 
 def test_an_episode_is_on_one_side_of_the_split(tiny: Path) -> None:
-    data = TripletDataModule(DataConfig(str(tiny), val_fraction=0.4), seed=0)
+    data = TripletSources(DataConfig(str(tiny), val_fraction=0.4), seed=0)
     assert sorted([*data.train_numbers, *data.val_numbers]) == list(range(10))
     assert len(data.val_numbers) == 4
     episodes = [
         {int(data.source.label(int(n))["episode"]) for n in part} for part in (data.train_numbers, data.val_numbers)
     ]
     assert not episodes[0] & episodes[1]
-    again = TripletDataModule(DataConfig(str(tiny), val_fraction=0.4), seed=0)
+    again = TripletSources(DataConfig(str(tiny), val_fraction=0.4), seed=0)
     np.testing.assert_array_equal(again.val_numbers, data.val_numbers)
 
 
 def test_a_validation_on_what_is_learnt_is_noticed(tiny: Path, tmp_path: Path) -> None:
     """Its errors were those of a network that knows the pictures, and nothing said so."""
     other = make_dataset(tmp_path / "other", 2, image_size=64, seed=1)
-    assert TripletDataModule(DataConfig(str(tiny), val=str(tiny)), seed=0).validates_on_training
+    assert TripletSources(DataConfig(str(tiny), val=str(tiny)), seed=0).validates_on_training
     for config in (DataConfig(str(tiny), val=str(other)), DataConfig(str(tiny), val_fraction=0.4)):
-        assert not TripletDataModule(config, seed=0).validates_on_training
+        assert not TripletSources(config, seed=0).validates_on_training
     for ours, theirs, same in (("a", "a", True), ("a", "b", False), ("a", None, False), (None, None, False)):
-        data = TripletDataModule(DataConfig(str(tiny), val=str(other)), seed=0)
+        data = TripletSources(DataConfig(str(tiny), val=str(other)), seed=0)
         for source, states in ((data.source, ours), (data.val_source, theirs)):
             source.manifest.config.update({} if states is None else {"states": states})
         assert data.validates_on_training == same, "a recording has no states, and other pictures of a state its pose"
 
 
 def test_statistics_are_those_of_the_training_part(tiny: Path) -> None:
-    data = TripletDataModule(DataConfig(str(tiny), val_fraction=0.4), seed=0)
+    data = TripletSources(DataConfig(str(tiny), val_fraction=0.4), seed=0)
     positions = np.stack([data.source.label(int(n))["object_position"] for n in data.train_numbers])
     mean, deviation = data.position_statistics()
     np.testing.assert_allclose(mean, positions.mean(axis=0), rtol=1e-6)
@@ -105,7 +105,7 @@ def test_a_damaged_shard_is_named_before_training(tiny: Path, tmp_path: Path) ->
     content = bytearray(shard.read_bytes())
     content[5000] ^= 1
     shard.write_bytes(content)
-    data = TripletDataModule(DataConfig(str(tiny), val=str(folder)), seed=0)
+    data = TripletSources(DataConfig(str(tiny), val=str(folder)), seed=0)
     with pytest.raises(DactylError, match=r"shard-000000\.tar"):
         data.verify()
 
@@ -113,20 +113,20 @@ def test_a_damaged_shard_is_named_before_training(tiny: Path, tmp_path: Path) ->
 def test_datasets_that_do_not_fit_are_refused(tiny: Path, tmp_path: Path) -> None:
     other = make_dataset(tmp_path / "prism", 2, image_size=64, object_name="prism")
     with pytest.raises(DactylError, match="object is block, expected prism"):
-        TripletDataModule(DataConfig(str(tiny), val=str(other)), seed=0)
+        TripletSources(DataConfig(str(tiny), val=str(other)), seed=0)
     larger = make_dataset(tmp_path / "larger", 2, image_size=96)
     with pytest.raises(DactylError, match="image size is 64x64 pixels, expected 96x96"):
-        TripletDataModule(DataConfig(str(tiny), val=str(larger)), seed=0)
+        TripletSources(DataConfig(str(tiny), val=str(larger)), seed=0)
     single = make_dataset(tmp_path / "single", 2, image_size=64, samples_per_episode=2)
     with pytest.raises(DactylError, match="no sample is left"):
-        TripletDataModule(DataConfig(str(single)), seed=0)
+        TripletSources(DataConfig(str(single)), seed=0)
 
 
 def test_the_same_episodes_are_held_out_whatever_the_seed(tiny: Path) -> None:
     """Else a training that begins with the weights of another would be validated on what these have learnt."""
     config = DataConfig(str(tiny), val_fraction=0.4)
-    first, second = (TripletDataModule(config, seed=seed) for seed in (1, 19))
+    first, second = (TripletSources(config, seed=seed) for seed in (1, 19))
     assert first.val_numbers.tolist() == second.val_numbers.tolist()
     assert 0 < len(first.val_numbers) < len(first.train_numbers)
-    less = TripletDataModule(replace(config, val_fraction=0.2), seed=0)
+    less = TripletSources(replace(config, val_fraction=0.2), seed=0)
     assert set(less.val_numbers) < set(first.val_numbers)

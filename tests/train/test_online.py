@@ -27,10 +27,10 @@ from tests.datasets import reseal
 from tests.scenes import compiled
 from tests.synthetic import make_dataset
 from train.batches import BATCH_KEYS, MixedBatches, collate
-from train.data import TripletDataModule
 from train.data_config import DataConfig
 from train.online import OnlineTriplets, decoded
 from train.online_config import OnlineConfig
+from train.sources import TripletSources
 from vision.errors import DactylError
 from vision.storage.datasets import TripletDataset
 from vision.storage.folders import MANIFEST
@@ -161,12 +161,12 @@ def test_a_set_with_the_same_samples_is_refused(states: Path, tmp_path: Path) ->
     val = _of_states(make_dataset(tmp_path / "val", 2, image_size=SIZE, seed=7), states)
     online = OnlineConfig(states, seed=7, render=RenderOptions(image_size=SIZE))
     with pytest.raises(DactylError, match=r"val: has the seed of data\.online, 7"):
-        TripletDataModule(DataConfig(val=str(val.folder), online=online), seed=0)
+        TripletSources(DataConfig(val=str(val.folder), online=online), seed=0)
 
 
 def test_pictures_of_another_size_are_refused(states: Path, tiny: Path) -> None:
     with pytest.raises(DactylError, match=r"data\.online: image size is 200x200 pixels, expected 64x64"):
-        TripletDataModule(DataConfig(val=str(tiny), online=OnlineConfig(states)), seed=0)
+        TripletSources(DataConfig(val=str(tiny), online=OnlineConfig(states)), seed=0)
 
 
 @pytest.mark.parametrize(

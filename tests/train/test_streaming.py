@@ -271,13 +271,13 @@ def test_foreign_members_are_refused(tmp_path: Path) -> None:
 def test_the_data_module_streams(stored: Path, damaged: Path) -> None:
     config = DataConfig(str(stored), val=str(damaged), batch_size=4, streaming=True, open_shards=3)
     data = TripletDataModule(config, seed=7)
-    mean, deviation = data.position_statistics()
+    mean, deviation = data.sources.position_statistics()
     by_number = TripletDataModule(replace(config, streaming=False), seed=7)
-    torch.testing.assert_close(mean, by_number.position_statistics()[0], atol=0.02, rtol=0)
+    torch.testing.assert_close(mean, by_number.sources.position_statistics()[0], atol=0.02, rtol=0)
     assert (deviation > 0).all()
-    assert data.identity()["train"] == by_number.identity()["train"]
-    assert data.identity() != by_number.identity(), "another order: not the same training"
-    data.verify()
+    assert data.sources.identity()["train"] == by_number.sources.identity()["train"]
+    assert data.sources.identity() != by_number.sources.identity(), "another order: not the same training"
+    data.sources.verify()
 
 
 @pytest.mark.parametrize(

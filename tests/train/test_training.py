@@ -200,7 +200,8 @@ def test_averaged_weights_are_what_is_kept_and_go_on_to_the_same_bits(tiny: Path
         assert not torch.equal(expected, recorded.seen[-1][name])
 
     # What was validated is what an estimator reads, and its confidence lasts until the next validation.
-    samples = [data.val_source[int(number)] for number in data.val_numbers]
+    sources = data.sources
+    samples = [sources.val_source[int(number)] for number in sources.val_numbers]
     images, quaternion, k, t = (
         np.stack([sample[key] for sample in samples])
         for key in ("images", "object_quaternion", "camera_intrinsics", "camera_extrinsics")
