@@ -2,6 +2,7 @@ import functools
 import operator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.synthetic import make_dataset
 from train.batches import StepSampler, collate
+from train.data import TripletDataModule
 from train.data_config import DataConfig
 from train.sources import TripletSources
 from vision.errors import DactylError
@@ -130,3 +132,11 @@ def test_the_same_episodes_are_held_out_whatever_the_seed(tiny: Path) -> None:
     assert 0 < len(first.val_numbers) < len(first.train_numbers)
     less = TripletSources(replace(config, val_fraction=0.2), seed=0)
     assert set(less.val_numbers) < set(first.val_numbers)
+
+
+def test_fewer_held_out_samples_than_processes_are_refused(tiny: Path) -> None:
+    """A process without any waited for the others' batches for ever."""
+    data = TripletDataModule(DataConfig(str(tiny), val_fraction=0.4), seed=0)
+    data.trainer = SimpleNamespace(global_rank=0, world_size=5)  # type: ignore[assignment]
+    with pytest.raises(DactylError, match="4 samples for validation are too few for 5 processes"):
+        data.val_dataloader()

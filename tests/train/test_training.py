@@ -1,6 +1,7 @@
 import csv
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lightning
@@ -359,6 +360,19 @@ def test_images_are_not_copied_where_no_camera_changes_them(monkeypatch: pytest.
     task.losses({"images": images}, augment)
     assert taken[0] is images
     assert images._version == 0
+
+
+def test_held_out_errors_that_are_not_finite_end_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found: one among them ended it by a shape error in a metric, or was left out in silence."""
+    model = ModelConfig("geometric", BackboneConfig("pyramid", width=8, blocks=1))
+    task = PoseTask(model, scene("block", 64), LossConfig(), ImageAugmentConfig(), OptimizerConfig(), 0)
+    columns = torch.zeros(3, 2)
+    monkeypatch.setattr(task.model, "validate", lambda batch: columns)
+    monkeypatch.setattr(PoseTask, "trainer", SimpleNamespace(fit_loop=SimpleNamespace(total_batch_idx=7)))
+    task.validation_step({"index": torch.tensor([4, 8, 15])}, 0)
+    columns[1, 0] = torch.nan
+    with pytest.raises(DactylError, match="errors of held-out samples 8 are not finite after batch 7: lower"):
+        task.validation_step({"index": torch.tensor([4, 8, 15])}, 0)
 
 
 def test_camera_effects_leave_the_padding_of_smaller_images(monkeypatch: pytest.MonkeyPatch) -> None:
