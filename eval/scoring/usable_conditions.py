@@ -38,12 +38,22 @@ def usable_protocols(estimator: Estimator, wanted: Sequence[ProtocolName], given
 
 
 def wanted_conditions(estimator: Estimator, config: EvaluateConfig) -> list[Condition]:
-    """Return the requested protocols and studies that apply to the estimator."""
+    """Return the requested protocols and studies that apply to the estimator.
+
+    No camera is taken away from a rig whose images differ in size, since the estimator needs all of those; this is
+    reported on standard error.
+    """
+    rig = estimator.scene.rig
     conditions = [
         Condition(protocol) for protocol in usable_protocols(estimator, config.protocols, bool(config.calibrations))
     ]
     if estimator.any_number_of_cameras and config.camera_subsets:
-        conditions += camera_subsets(estimator.scene.rig)
+        subsets = camera_subsets(rig)
+        if subsets and rig.mixed_sizes:
+            said = "camera_subsets: left out: the cameras have images of different sizes, and the network needs all"
+            Console(stderr=True).print(said, highlight=False)
+        else:
+            conditions += subsets
     if estimator.uses_cameras and config.miscalibration_samples:
         conditions += miscalibrations()
     return conditions

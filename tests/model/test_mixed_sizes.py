@@ -11,6 +11,7 @@ from msgspec import structs
 from scipy.spatial.transform import Rotation
 
 from tests.scenes import scene
+from vision.estimator import PoseEstimator
 from vision.geometry.cameras import Cameras, project
 from vision.networks.backbones import BackboneConfig
 from vision.networks.geometric_output import GeometricOutput
@@ -66,6 +67,17 @@ def test_small_images_beside_a_large_one_are_seen_as_ever(window: WindowConfig |
             if (points := getattr(expected, name)) is not None:
                 for a, b in zip(astuple(points[:, camera]), astuple(getattr(found, name)[:, camera]), strict=True):
                     torch.testing.assert_close(b, a, rtol=1e-4, atol=1e-3)
+
+
+def test_no_camera_may_be_missing_beside_one_of_another_size() -> None:
+    """Found: without one camera, the others' small images were seen as squares of the largest."""
+    config = ModelConfig(head="geometric", backbone=BackboneConfig("pyramid", width=8))
+    estimator = PoseEstimator(build_model(config, mixed()))
+    images = np.moveaxis(pictures()[1].numpy(), 2, -1)
+    nominal = estimator.rig.nominal
+    assert estimator.predict(images, nominal)["position"].shape == (2, 3)
+    with pytest.raises(ValueError, match=r"all 3 cameras \(left, top, right\), got 2: .* images of different sizes"):
+        estimator.predict(images[:, :2], Cameras(nominal.intrinsics[:2], nominal.extrinsics[:2]))
 
 
 def test_a_regression_sees_small_images_enlarged() -> None:
