@@ -26,8 +26,8 @@ _SIDE = 260  # approximate side of a shown image, pixels
 
 
 def telling_samples(errors: PoseErrors, each: int = SHOWN) -> list[tuple[str, int]]:
-    """Return (kind, sample number) of up to ``each`` best, most typical and worst samples by ADD; no sample twice."""
-    order = np.argsort(errors["add"], kind="stable")
+    """Return (kind, sample number) of up to ``each`` best, most typical and worst samples by MSSD; no sample twice."""
+    order = np.argsort(errors["mssd"], kind="stable")
     each = min(each, max(1, len(order) // 3))
     middle = (len(order) - each) // 2
     chosen: dict[int, str] = {}

@@ -22,7 +22,7 @@ import numpy as np
 from eval.scoring.conditions import Condition
 from eval.scoring.found_cameras import recordings_of
 from eval.scoring.metrics import PoseErrors, pose_errors
-from eval.scoring.record_types import EvaluationRecord, PredictionsRecord, TestSetRecord
+from eval.scoring.record_types import EvaluationRecord, MadeOn, PredictionsRecord, TestSetRecord
 from eval.scoring.samples import sample_table
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras
@@ -195,9 +195,9 @@ def write_samples(folder: Path, name: str, columns: dict[str, np.ndarray]) -> di
     return {"cameras": cameras, "facts": facts, "samples_sha256": sha256(path)}
 
 
-def prediction_entry(folder: Path, file: Path, condition: Condition) -> PredictionsRecord:
-    """Return the record's entry for a predictions file."""
-    return PredictionsRecord(condition, str(file.relative_to(folder)), sha256(file))
+def prediction_entry(folder: Path, file: Path, condition: Condition, made_on: dict[str, str]) -> PredictionsRecord:
+    """Return the record's entry for a predictions file, made on this device and machine."""
+    return PredictionsRecord(condition, str(file.relative_to(folder)), sha256(file), MadeOn(**made_on))
 
 
 def _places(all_indices: np.ndarray, indices: np.ndarray, some: bool, path: Path) -> np.ndarray:

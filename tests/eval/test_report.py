@@ -11,11 +11,13 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 from PIL import Image
 
 import eval.evaluate
@@ -26,6 +28,7 @@ from eval.report.charts import Curve, Mark, error_curves, mean_marks
 from eval.report.hover import panels
 from eval.report.page import Drawing, Section, Table, to_html, to_markdown
 from eval.report.plots import svg
+from eval.report.sections.evidence import origin_section
 from eval.report.sections.studies import _scored, confidence_quarters, rank_correlation
 from eval.report.study_charts import Scatter, confidence, trends
 from eval.report.trial_table import trial_table
@@ -34,6 +37,7 @@ from eval.scoring.conditions import Condition
 from eval.scoring.config import EvaluateConfig
 from eval.scoring.metrics import PoseErrors
 from eval.scoring.record import RECORD, Scored, load_evaluation
+from eval.scoring.record_types import MadeOn
 from eval.scoring.samples import TRAINING_DISTANCE
 from eval.scoring.trial_results import ClosedLoopRecord, load_closed_loop
 from tests.datasets import reseal
@@ -151,6 +155,26 @@ def test_the_pages(folders: dict[str, Path], tmp_path: Path, capsys: pytest.Capt
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     report(ReportConfig(folders, tmp_path, title="A <title>"))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before, "equal input, equal bytes"
+
+
+def test_the_report_says_where_reused_predictions_were_made(folders: dict[str, Path]) -> None:
+    evaluation = load_evaluation("good", folders["good"])
+    record = evaluation.record
+    elsewhere = structs.replace(
+        record.test_sets["made"],
+        predictions=tuple(
+            structs.replace(entry, made_on=MadeOn("cuda", "a large machine") if number else entry.made_on)
+            for number, entry in enumerate(record.test_sets["made"].predictions)
+        ),
+    )
+    older = structs.replace(elsewhere, predictions=(structs.replace(elsewhere.predictions[0], made_on=None),))
+    for about, computed in (
+        (record.test_sets["made"], "network on cpu in float32"),
+        (elsewhere, "network on cpu and cuda of a large machine in float32"),
+        (older, "network on cpu in float32"),
+    ):
+        changed = replace(evaluation, record=structs.replace(record, test_sets={"made": about}))
+        assert f"; {computed}, " in to_markdown("", "", [origin_section([changed])])
 
 
 def test_of_different_training_sets_each_has_its_constant(folders: dict[str, Path], tmp_path: Path) -> None:

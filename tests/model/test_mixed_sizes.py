@@ -114,3 +114,19 @@ def test_a_window_holds_an_object_far_from_a_lens_axis(degrees: float, high: flo
     assert np.median(needed) < side
     assert needed.max() < 1.15 * side
     assert side < 2.4 * max(1.0, high) * pixels_across(there, camera)
+
+
+def test_a_window_holds_an_object_whose_origin_is_not_its_middle() -> None:
+    """Found: it was as large as the object, around the origin, which cut off up to half of a mesh."""
+    block = scene("block", 200)
+    shift = np.array([0.6, 0.2, 0.1]) * block.object.diameter
+    changed = {key: getattr(block.object, key) + shift for key in ("points", "keypoints")}
+    there = structs.replace(block, object=structs.replace(block.object, **changed))
+    rotations = Rotation.random(400, np.random.default_rng(0)).as_matrix()
+    start = np.array(there.workspace.start)
+    corners = there.object.points @ rotations.transpose(0, 2, 1) + start
+    for camera, side in zip(there.rig.cameras, window_sides(there), strict=True):
+        view = Cameras(camera.intrinsics, camera.extrinsics)
+        needed = 2 * np.abs(project(corners, view) - project(start[None], view)).max(axis=(1, 2))
+        assert needed.max() < 1.15 * side
+        assert side < 1.3 * needed.max(), "and hardly more"
