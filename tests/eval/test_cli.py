@@ -205,8 +205,9 @@ def test_two_evaluations_into_one_folder(config: EvaluateConfig, oracle: Oracle)
 
 
 def test_telling_samples_are_the_best_the_middle_and_the_worst() -> None:
-    add = np.array([5.0, 1.0, 9.0, 3.0, 7.0, 2.0, 8.0])
-    errors = PoseErrors({"rotation": add, "position": add, "add": add})
+    """By an error that forgives symmetries, unlike ADD."""
+    mssd = np.array([5.0, 1.0, 9.0, 3.0, 7.0, 2.0, 8.0])
+    errors = PoseErrors({"rotation": mssd, "position": mssd, "add": mssd[::-1], "mssd": mssd})
     assert telling_samples(errors, 2) == [
         ("best", 1), ("best", 5), ("typical", 3), ("typical", 0), ("worst", 6), ("worst", 2),
     ]  # fmt: skip
