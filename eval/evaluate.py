@@ -20,7 +20,7 @@ from eval.scoring.metrics import metrics
 from eval.scoring.predict import PredictionJob, Predictions, refuse_mismatch, renderer_of
 from eval.scoring.provenance import checkpoint_origin, dataset_origin, software, warn_of_known_samples, warn_of_rolls
 from eval.scoring.published import published_means, published_rows
-from eval.scoring.record import RECORD, Evaluation, prediction_entry, several_windows, write_samples
+from eval.scoring.record import RECORD, Evaluation, prediction_entry, windows_note, write_samples
 from eval.scoring.record_types import (
     CheckpointFile,
     CheckpointRecord,
@@ -157,7 +157,7 @@ class _Run:
     def draw(self, name: str, dataset: TripletDataset, made: dict[str, Predictions], evaluation: Evaluation) -> None:
         (test_set,) = (one for one in evaluation.sets if one.name == name)
         for condition, predictions in made.items():
-            several = several_windows(self.estimator.windows)
+            several = windows_note(self.estimator.windows)
             title = f"{name} · {self.estimator.head} head, {condition} cameras{several}"
             sheet = predictions_sheet(dataset, predictions, test_set.scored[condition].errors, title)
             save_png(sheet, self.config.output / f"predictions-{name}-{condition}.png")
