@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import describe
-from eval.scoring.found_cameras import recordings
 from vision.errors import DactylError
 from vision.estimator import Observations, PoseEstimator
 from vision.geometry.rotations import geodesic_distance, matrix_from_quaternion
 from vision.storage.datasets import TripletDataset
+from vision.storage.recordings import recordings
 
 _HELD_OUT = 100
 

@@ -35,7 +35,7 @@ def main_inspect(argv: Sequence[str]) -> None:
 
 
 def sample_errors(folder: Path, dataset: TripletDataset) -> SampleErrors:
-    """Return an evaluation's errors on a dataset under each protocol; severity is the largest ADD of all protocols.
+    """Return an evaluation's errors on a dataset under each protocol; severity is the largest MSSD of all protocols.
 
     Raises:
         DactylError: the evaluation is missing or damaged, or was made on other datasets.
@@ -57,5 +57,5 @@ def sample_errors(folder: Path, dataset: TripletDataset) -> SampleErrors:
         values |= {f"{protocol} {title}": found[order] for title, found in known.items()}
         values[f"{protocol} confidence"] = scored.confidence[order]
         shown += [f"{protocol} {metrics()[key].heading}" for key in MAIN]
-        severity = np.maximum(severity, scored.errors["add"][order])
+        severity = np.maximum(severity, scored.errors["mssd"][order])
     return SampleErrors(values, shown, severity)

@@ -18,9 +18,9 @@ from eval.scoring.estimator import Estimator, load_estimator
 from eval.scoring.found_cameras import CamerasNotFoundError, calibrated_cameras
 from eval.scoring.metrics import metrics
 from eval.scoring.predict import PredictionJob, Predictions, refuse_mismatch, renderer_of
-from eval.scoring.provenance import checkpoint_origin, dataset_origin, learnt_from, software, warn_of_rolls
+from eval.scoring.provenance import checkpoint_origin, dataset_origin, software, warn_of_known_samples, warn_of_rolls
 from eval.scoring.published import published_means, published_rows
-from eval.scoring.record import RECORD, Evaluation, prediction_entry, several_windows, write_samples
+from eval.scoring.record import RECORD, Evaluation, prediction_entry, windows_note, write_samples
 from eval.scoring.record_types import (
     CheckpointFile,
     CheckpointRecord,
@@ -69,11 +69,8 @@ def evaluate(config: EvaluateConfig) -> list[Row]:
     if estimator.windows > 1 and (warning := warn_of_rolls(run.checkpoint)) is not None:
         Console(stderr=True).print(warning, highlight=False)
     for name, dataset in test_sets.items():
-        if learnt_from(run.checkpoint, dataset):
-            said = (
-                f"test_sets.{name}: the network was trained or validated on it, so its errors are of pictures it knows"
-            )
-            Console(stderr=True).print(said, highlight=False)
+        if (warning := warn_of_known_samples(run.checkpoint, dataset, training_set)) is not None:
+            Console(stderr=True).print(f"test_sets.{name}: {warning}", highlight=False)
     with exclusive_folder(config.output):
         remove(config.output / RECORD)
         sets, made = {}, {}
@@ -142,7 +139,7 @@ class _Run:
             if why != "new":
                 said = f"made again ({why})" if why else "used again"
                 Console(stderr=True).print(f"{path}: {said}", highlight=False)
-            entries.append(prediction_entry(self.config.output, path, condition))
+            entries.append(prediction_entry(self.config.output, path, condition, predictions.origin["made_on"]))
             if condition.study == "protocol":
                 kept[condition.name] = predictions
         return tuple(entries), kept
@@ -160,7 +157,7 @@ class _Run:
     def draw(self, name: str, dataset: TripletDataset, made: dict[str, Predictions], evaluation: Evaluation) -> None:
         (test_set,) = (one for one in evaluation.sets if one.name == name)
         for condition, predictions in made.items():
-            several = several_windows(self.estimator.windows)
+            several = windows_note(self.estimator.windows)
             title = f"{name} · {self.estimator.head} head, {condition} cameras{several}"
             sheet = predictions_sheet(dataset, predictions, test_set.scored[condition].errors, title)
             save_png(sheet, self.config.output / f"predictions-{name}-{condition}.png")

@@ -22,7 +22,7 @@ from vision.drawing.wireframes import (
 from vision.geometry.cameras import Cameras
 from vision.geometry.poses import Pose
 from vision.networks.pose_model import PoseModel
-from vision.objects.symmetries import symmetric_distance
+from vision.objects.symmetries import centre_shift, symmetric_distance
 from vision.storage.datasets import TripletDataset
 
 _COLUMNS = 2
@@ -75,8 +75,7 @@ def estimates_sheet(
 def _tile(dataset: TripletDataset, sample: dict[str, Any], found: Pose) -> Tile:
     true, symmetries = Pose.from_columns(sample, "object"), dataset.object.symmetries
     turn = float(np.rad2deg(symmetric_distance(symmetries, true.rotation[None], found.rotation[None])[0]))
-    centre = symmetries.centre[None]
-    shift = 1e3 * float(np.linalg.norm(found.transform(centre) - true.transform(centre)))
+    shift = 1e3 * float(np.linalg.norm(centre_shift(symmetries, true, found)))
     wireframes = comparison(dataset.object, true, found)
     images = draw_triplet(dataset.rig.without_padding(sample["images"]), wireframes, Cameras.from_label(sample))
     return Tile(images, f"sample {sample['index']} · {turn:.1f}° · {shift:.1f} mm")

@@ -86,7 +86,8 @@ class PoseEstimator:
         description: how the model finds a pose, after "a network that".
         uses_cameras: whether poses depend on the given intrinsics and extrinsics.
         finds_cameras: whether it can find the true poses of nominal cameras.
-        any_number_of_cameras: whether it takes images of any number of any cameras.
+        any_number_of_cameras: whether it takes images of any number of any cameras; of a rig whose images differ in
+            size it takes those of all cameras only.
         nominal_fault: why it cannot predict with nominal cameras only; None if it can.
         precision: number format of its towers.
     """
@@ -179,7 +180,8 @@ class PoseEstimator:
 
         Args:
             images: (B, C, H, W, 3) uint8, RGB, row 0 at the top, undistorted, cameras in the order of ``rig``; smaller
-                images are padded right and below. A geometric head takes any number of any cameras.
+                images are padded right and below. A geometric head takes any number of any cameras, unless the images
+                of the rig's cameras differ in size: then those of all, in their order.
             cameras: arrays (B, C, ...) or, of the same cameras for all triplets, (C, ...). A regression without
                 ``camera_input`` ignores them.
             batch_size: number of triplets computed at once, in one window each; fewer in several.
@@ -289,6 +291,11 @@ class PoseEstimator:
         """Return images (B, C, H, W, 3) uint8 of the rig's cameras, or of any number if the model allows it."""
         images = np.asarray(images)
         any_number = self.any_number_of_cameras and images.ndim == 5 and images.shape[1] > 0
+        if any_number and self.rig.mixed_sizes and images.shape[1] != len(self.rig):
+            raise ValueError(
+                f"expected images of all {len(self.rig)} cameras ({', '.join(self.rig.names)}), got {images.shape[1]}: "
+                "the cameras of this rig have images of different sizes, known only by their order"
+            )
         cameras = images.shape[1] if any_number else len(self.rig)
         expected = (*images.shape[:1], cameras, self.rig.height, self.rig.width, 3)
         if images.shape != expected or images.dtype != np.uint8:

@@ -9,10 +9,10 @@ import numpy as np
 from eval.estimation.estimates import Observer
 from eval.laboratory.frame_refinement import self_calibrate_with_frame
 from eval.laboratory.shots import Source
-from eval.scoring.found_cameras import refuse_several_rigs
 from vision.errors import DactylError
 from vision.estimator import Observations
 from vision.machine.progress import progress
+from vision.storage.recordings import refuse_several_rigs
 
 _FIRST = 10
 """Number of triplets after which live cameras are first found; they are found again whenever the number doubles."""

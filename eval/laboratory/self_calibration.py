@@ -14,7 +14,6 @@ from eval.laboratory.network_views import network_views
 from eval.laboratory.pictures import check_bits
 from eval.laboratory.recording_limits import LONGEST_STEP_S
 from eval.laboratory.shots import open_folder
-from eval.scoring.found_cameras import refuse_several_rigs
 from vision.configuration.bounds import at_least_one, at_most_seconds, known_device, positive
 from vision.errors import DactylError
 from vision.geometry.rotations import geodesic_distance
@@ -23,6 +22,7 @@ from vision.machine.progress import progress
 from vision.published import CAMERA_FOVY_DEG, CAMERA_ROTATION_DEG
 from vision.rigs.calibration import check_calibration_name, refuse_lost_calibration, save_calibration
 from vision.rigs.rig import Rig
+from vision.storage.recordings import refuse_several_rigs
 
 _BATCH = 16
 

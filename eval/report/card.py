@@ -127,6 +127,7 @@ def model_card(name: str, load: str, description: str, evaluation: Evaluation, d
         description=description,
         evaluation=evaluation,
         nominal=_knows_nominal(rows),
+        learnt_from=None if training is None else _learnt_from(training),
         front=yaml.safe_dump(front | {"tags": ["6d-pose", evaluation.object.name]}, sort_keys=False),
         errors=markdown([*rows, *missing_rows(rows)]).rstrip(),
         limits=list(_limits(evaluation, rows)),
@@ -137,6 +138,14 @@ def model_card(name: str, load: str, description: str, evaluation: Evaluation, d
         size=size,
         digest=digest,
     )
+
+
+def _learnt_from(training: DatasetRecord) -> str:
+    """Return a sentence on what the training images were."""
+    names = {renderer.get("name") for renderer in training.renderers}
+    if "real" not in names:
+        return "It was trained only on synthetic images."
+    return "It was trained on recordings" + (" and synthetic images." if len(names) > 1 else ".")
 
 
 def _hand(scene: Scene) -> str:
@@ -156,10 +165,11 @@ def _limits(evaluation: Evaluation, rows: Sequence[Row]) -> Iterator[str]:
         yield f"It was never tested on images of these kinds: {', '.join(absent)}. Expect other errors there."
     for row in rows:
         if row.measured and row.rotation is not None and row.position is not None:
+            confused = row.figures.get("face_confusion")  # of some objects there is none
+            faces = "" if confused is None else f", and {100 * confused.mean:.1f} % take one face for another"
             yield (
                 f"On {row.test_set}, {row.protocol} cameras, one estimate in ten is off by more than "
-                f"{row.rotation.p90:.1f}° or by more than {row.position.p90:.1f} mm, and "
-                f"{100 * row.figures['face_confusion'].mean:.1f} % take one face for another."
+                f"{row.rotation.p90:.1f}° or by more than {row.position.p90:.1f} mm{faces}."
             )
     if evaluation.uses_cameras:
         compare = ": compare the nominal rows with the calibrated ones" if _knows_nominal(rows) else ""

@@ -12,11 +12,12 @@ from vision.drawing.wireframes import (
     COMPARISON_LEGEND,
     comparison,
     crop,
-    draw_triplet,
+    draw_wireframes,
 )
 from vision.geometry.cameras import Cameras, project
 from vision.geometry.poses import Pose
 from vision.scene.framing import window_sides
+from vision.scene.scene import Scene
 from vision.storage.datasets import TripletDataset
 
 SHOWN = 2
@@ -26,8 +27,8 @@ _SIDE = 260  # approximate side of a shown image, pixels
 
 
 def telling_samples(errors: PoseErrors, each: int = SHOWN) -> list[tuple[str, int]]:
-    """Return (kind, sample number) of up to ``each`` best, most typical and worst samples by ADD; no sample twice."""
-    order = np.argsort(errors["add"], kind="stable")
+    """Return (kind, sample number) of up to ``each`` best, most typical and worst samples by MSSD; no sample twice."""
+    order = np.argsort(errors["mssd"], kind="stable")
     each = min(each, max(1, len(order) // 3))
     middle = (len(order) - each) // 2
     chosen: dict[int, str] = {}
@@ -43,10 +44,7 @@ def telling_samples(errors: PoseErrors, each: int = SHOWN) -> list[tuple[str, in
 
 def predictions_sheet(dataset: TripletDataset, predictions: Predictions, errors: PoseErrors, title: str) -> Image.Image:
     """Draw best, typical and worst test triplets with the true and the estimated object, seen by the true cameras."""
-    columns = predictions.columns
-    least = (min(camera.width, camera.height) for camera in dataset.rig.cameras)
-    side = min(round(max(window_sides(dataset.scene))), *least)
-    scale = max(1, round(_SIDE / side))
+    columns, sides = predictions.columns, crop_sides(dataset.scene)
     true, predicted, tiles = Pose.from_columns(columns, "true"), Pose.from_columns(columns, "predicted"), []
     for kind, number in telling_samples(errors, SHOWN):
         sample = dataset[number]
@@ -54,11 +52,22 @@ def predictions_sheet(dataset: TripletDataset, predictions: Predictions, errors:
         centres = project(sample["object_position"][None], cameras)[:, 0]
         cropped = [
             crop(image, cameras.at(camera), np.nan_to_num(centre), side)
-            for camera, (image, centre) in enumerate(zip(pictures, centres, strict=True))
+            for camera, (image, centre, side) in enumerate(zip(pictures, centres, sides, strict=True))
         ]
         wireframes = comparison(dataset.object, true.at(number), predicted.at(number))
-        images, views = zip(*cropped, strict=True)
+        images = [
+            draw_wireframes(image, wireframes, view, max(1, round(_SIDE / len(image)))) for image, view in cropped
+        ]
         rotation, position = errors.rotation_deg[number], errors.position_mm[number]
         caption = f"{kind}: {rotation:.1f}°, {position:.1f} mm · sample {sample['index']}"
-        tiles.append(Tile(draw_triplet(images, wireframes, Cameras.stacked(views), scale), caption))
+        tiles.append(Tile(images, caption))
     return contact_sheet(tiles, SHOWN, title, COMPARISON_LEGEND, dataset.rig.names)
+
+
+def crop_sides(scene: Scene) -> list[int]:
+    """Return the side of the square around the object that is shown of each camera's image, pixels: the largest window
+    of all, or its own window where images differ in size, within the image."""
+    rig, sides = scene.rig, window_sides(scene)
+    if not rig.mixed_sizes:
+        sides = (max(sides),) * len(rig)
+    return [min(round(side), camera.width, camera.height) for side, camera in zip(sides, rig.cameras, strict=True)]

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from eval.report.plots import COLORS, PARTS, log_scale, new_figure, plain_axes
-from eval.scoring.metrics import PoseErrors
-from vision.statistics.bootstrap import Interval, mean_interval
+from eval.scoring.metrics import PoseErrors, error_interval
+from vision.statistics.bootstrap import Interval
 
 _GROUPS = 8  # groups of samples, whose means form a trend
 
@@ -51,10 +51,7 @@ def sensitivity(panels: Sequence[tuple[str, float, Sequence[Sequence[Line]]]]) -
             axes = grid[row][column]
             for number, line in enumerate(lines):
                 color = COLORS[number % len(COLORS)]
-                axes.plot(line.x, line.means, "o-", color=color, markersize=4, linewidth=1.6, label=line.label)
-                if all(line.intervals):
-                    low, high = zip(*(interval for interval in line.intervals if interval), strict=True)
-                    axes.fill_between(line.x, low, high, color=color, alpha=0.15, linewidth=0)
+                _banded(axes, line.x, line.means, line.intervals, color, line.label)
                 axes.axhline(line.reference, color=color, linewidth=1, linestyle=(0, (1, 2)))
             axes.axvline(published, color="0.6", linewidth=0.8, zorder=0)
             log_scale(axes.xaxis)
@@ -140,8 +137,20 @@ def _means(
     label: str,
 ) -> None:
     """Plot means of groups of (values, clusters), with 95 % confidence intervals over the clusters."""
-    axes.plot(x, [values.mean() for values, _ in groups], "o-", color=color, markersize=4, linewidth=1.5, label=label)
-    intervals = [mean_interval(*group, np.random.default_rng(0)) for group in groups]
+    means = [float(values.mean()) for values, _ in groups]
+    _banded(axes, x, means, [error_interval(*group) for group in groups], color, label)
+
+
+def _banded(
+    axes: Axes,
+    x: Sequence[float] | np.ndarray,
+    means: Sequence[float],
+    intervals: Sequence[Interval | None],
+    color: str,
+    label: str,
+) -> None:
+    """Plot means over ``x``, in a band of their intervals if each has one."""
+    axes.plot(x, means, "o-", color=color, markersize=4, linewidth=1.6, label=label)
     if all(intervals):
         low, high = zip(*(interval for interval in intervals if interval), strict=True)
         axes.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from eval.scoring.record import several_windows
+from eval.scoring.record import windows_note
 from eval.scoring.trial_results import ClosedLoop, PlayRecord
 from vision.published import STEP_SECONDS, TRIAL_GOALS, TRIAL_SECONDS, TRIALS
 from vision.statistics.bootstrap import mean_interval
@@ -95,7 +95,7 @@ def trial_notes(loops: Mapping[str, ClosedLoop]) -> list[str]:
             f"{name or 'Here'}: policy {loop.record.plays[0].policy}, checkpoint "
             f"{loop.record.checkpoint.sha256[:12]}; trials until a drop, {played.rules.goals} goals, or "
             f"{played.rules.seconds:g} s at one goal; {played.protocol} protocol ({cameras}); estimates {late:g} s "
-            f"late{tracked}{several_windows(played.windows)}" + (f"; not randomized: {held_out}." if held_out else ".")
+            f"late{tracked}{windows_note(played.windows)}" + (f"; not randomized: {held_out}." if held_out else ".")
         )
         for play in loop.plays:
             if play.told is not None and play.errors is not None and play.told.means != play.errors.means:

@@ -33,7 +33,8 @@ class Difference:
         paired: whether both have the same samples.
         baseline: the baseline's mean.
         candidate: the candidate's mean.
-        interval: 95 % interval of the difference; None for too few of these and for infinite errors.
+        interval: 95 % interval of the difference; None for too few of these, for infinite errors, and for
+            differences that are all equal.
     """
 
     test_set: str

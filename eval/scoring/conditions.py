@@ -6,7 +6,7 @@ nominal
     The estimator is given the nominal cameras, as in the paper's figures.
 self-calibrated
     It is given the cameras that it found itself, from the images of a recording whose cameras were displaced once.
-    Only for estimators that find cameras, and test sets that are recordings (:mod:`eval.scoring.found_cameras`).
+    Only for estimators that find cameras, and test sets that are recordings (:mod:`vision.storage.recordings`).
 calibrated
     The estimator is given the true cameras, as in a laboratory that calibrates often. Only for estimators that use
     cameras.

@@ -40,7 +40,7 @@ class Metric:
         title: its name in tables, without the unit.
         definition: half a sentence that defines it, with its source.
         function: takes N pairs of poses and returns the error of each, (N,): numbers, or booleans for a fraction.
-            Returns None if the error cannot be computed, for example without cameras.
+            Returns None if the error cannot be computed, for example without cameras, or means nothing for the object.
         kind: what a table shows: mean, standard deviation, median and 90th percentile; only the mean; or the fraction
             of samples.
         in_table: whether the main table shows it; the report's other errors show all but rotation and position.
@@ -129,11 +129,11 @@ def _within(pairs: PosePairs) -> np.ndarray:
     return np.asarray((_rotation(pairs) <= WITHIN_DEG) & (_position(pairs) <= WITHIN_MM))
 
 
-def _face_confusion(pairs: PosePairs) -> np.ndarray:
-    """Return whether a face is taken for another; never if the object's appearance has symmetries or its shape none."""
+def _face_confusion(pairs: PosePairs) -> np.ndarray | None:
+    """Return whether a face is taken for another; None if the object's appearance has symmetries or its shape none."""
     target = pairs.target
     if not target.symmetries.trivial or len(target.shape_symmetries) == 1:
-        return np.zeros(len(pairs), bool)
+        return None
     turned = pairs.true.rotation[:, None] @ target.shape_symmetries  # (N, R, 3, 3), the first by the identity
     confused: np.ndarray = geodesic_distance(turned, pairs.predicted.rotation[:, None]).argmin(axis=-1) != 0
     return confused
@@ -144,7 +144,8 @@ METRICS = (
         "rotation",
         "deg",
         "rotation",
-        "geodesic distance, the angle from the estimate to the truth (Huynh, J. Math. Imaging Vis. 2009, metric 6)",
+        "geodesic distance, the angle from the estimate to the truth, the least over the symmetries of the object's "
+        "look (Huynh, J. Math. Imaging Vis. 2009, metric 6)",
         _rotation,
         in_table=True,
     ),
@@ -152,7 +153,7 @@ METRICS = (
         "position",
         "mm",
         "position",
-        "Euclidean distance of the object's centres",
+        "Euclidean distance of the object's origins, or of the points that its symmetries leave in place",
         _position,
         in_table=True,
     ),
@@ -175,8 +176,8 @@ METRICS = (
         "mssd",
         "mm",
         "MSSD",
-        "largest distance of any surface point, the least over the symmetries of the object's look, of which letters "
-        "leave none (BOP Challenge, Hodan et al., ECCVW 2020); a linear map differs most at a corner: exact",
+        "largest distance of any of the object's points, the least over the symmetries of the object's look (BOP "
+        "Challenge, Hodan et al., ECCVW 2020); of a solid with flat faces its corners are enough",
         _mssd,
     ),
     Metric(
@@ -201,7 +202,8 @@ METRICS = (
         "",
         "another face",
         "share of samples whose estimate takes one face of the object for another: it is nearer to the truth turned by "
-        "another rotation that leaves the object's shape unchanged than to the truth",
+        "another rotation that leaves the object's shape unchanged than to the truth; not of an object whose look has "
+        "symmetries or whose shape has none",
         _face_confusion,
         "share",
         in_table=True,

@@ -20,6 +20,7 @@ from vision.geometry.poses import Pose
 from vision.geometry.rotations import FloatArray
 from vision.objects.pose_object import PoseObject
 from vision.registry import Registry
+from vision.statistics.bootstrap import Interval, mean_interval
 
 OTHERS = Registry("metric", "dactyl.metrics", {})
 """Metrics of other packages: a ``Metric`` each, under its key."""
@@ -128,6 +129,18 @@ def _measured(metric: Metric, pairs: PosePairs) -> np.ndarray | None:
             + (" with NaN" if values.dtype.kind == "f" and np.isnan(values).any() else "")
         )
     return values
+
+
+def error_interval(errors: ArrayLike, clusters: ArrayLike) -> Interval | None:
+    """Compute the 95 % confidence interval of the mean of errors (N,) of samples that belong to ``clusters`` (N,).
+
+    It is cut at zero, unless a metric has errors below. Equal errors give equal intervals.
+
+    Returns:
+        The interval; None for too few clusters, or for errors that are all equal.
+    """
+    values = np.asarray(errors, dtype=np.float64)
+    return mean_interval(values, clusters, np.random.default_rng(0), least=min(0.0, values.min()))
 
 
 def summarise(errors: ArrayLike) -> ErrorSummary:

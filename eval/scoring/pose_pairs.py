@@ -13,7 +13,7 @@ from vision.geometry.cameras import Cameras
 from vision.geometry.poses import Pose
 from vision.geometry.rotations import FloatArray
 from vision.objects.pose_object import PoseObject
-from vision.objects.symmetries import nearest_alike
+from vision.objects.symmetries import centre_shift, nearest_alike
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,7 @@ class PosePairs:
     @cached_property
     def shift(self) -> FloatArray:
         """Estimate minus truth of the point that no symmetry moves, (N, 3), metres, world frame."""
-        centre = self.target.symmetries.centre[None]
-        return np.asarray(self.predicted.transform(centre) - self.true.transform(centre))[:, 0]
+        return np.asarray(centre_shift(self.target.symmetries, self.true, self.predicted))
 
     def alike_points(self) -> Iterator[FloatArray]:
         """Yield the object's points in the world, (N, P, 3), for every pose that looks like the true one.

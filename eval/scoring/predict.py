@@ -1,9 +1,10 @@
 """Estimates of a checkpoint on test sets, saved before they are scored.
 
 A predictions file holds the estimate of every sample next to its truth, and records its origin: checkpoint, test set,
-protocol, versions. Scoring needs nothing else, so it can be repeated or extended without the network.
+protocol, versions, code. Scoring needs nothing else, so it can be repeated or extended without the network.
 
-Predictions are a cache: those of another checkpoint, test set or version are made again, and the reason is printed.
+Predictions are a cache: those of another checkpoint, test set, version or code are made again, and the reason is
+printed.
 """
 
 from __future__ import annotations
@@ -22,12 +23,15 @@ from vision.errors import DactylError
 from vision.geometry.rotations import canonical_quaternion
 from vision.io.files import sha256
 from vision.io.json_values import differences
+from vision.machine.hardware import machine_name
 from vision.machine.progress import progress
-from vision.machine.versions import package_versions
+from vision.machine.versions import code_fingerprint, package_versions
 from vision.scene.scene import require_same
 from vision.storage.datasets import TripletDataset
 from vision.storage.schema import PREDICTIONS
 from vision.storage.tables import read_table, write_table
+
+_MADE_ON = "made_on"
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Predictions:
     Attributes:
         columns: ``PREDICTIONS`` of the schema, (N, ...) each, in the order of the test set.
         origin: what made them: checkpoint_sha256, dataset_fingerprint, protocol, head, windows, scene, renderer,
-            versions; precision if it is not float32.
+            versions, code; precision if it is not float32; made_on, the device and the machine that computed them.
     """
 
     columns: dict[str, np.ndarray]
@@ -78,6 +82,7 @@ class PredictionJob:
             "scene": self.dataset.scene.identity(),
             "renderer": renderer_of(self.dataset),
             "versions": package_versions(("dactyl-vision", "torch", "numpy")),
+            "code": code_fingerprint(),
         }
         if self.estimator.precision != "float32":  # which earlier files do not name
             origin["precision"] = self.estimator.precision
@@ -103,7 +108,9 @@ class PredictionJob:
         indices, origin = self.dataset.indices, self.origin()
         why = _why_make(path, origin, indices if self.numbers is None else indices[list(self.numbers)])
         if why:
-            write_table(path, self.compute(), PREDICTIONS, origin)
+            # Not compared: the same network gives the same poses, to rounding, wherever it runs.
+            made_on = {"device": str(self.estimator.device), "machine": machine_name()}
+            write_table(path, self.compute(), PREDICTIONS, origin | {_MADE_ON: made_on})
         columns, there = read_table(path, PREDICTIONS)
         return Predictions(columns, there), why
 
@@ -116,6 +123,7 @@ def _why_make(path: Path, origin: dict[str, Any], indices: np.ndarray) -> str | 
         columns, there = read_table(path, PREDICTIONS)
     except DactylError:
         return "the file was damaged"
+    there.pop(_MADE_ON, None)
     if changed := differences(there, origin):
         return "changed: " + ", ".join(line.partition(":")[0] for line in changed)
     return None if np.array_equal(columns["index"], indices) else "changed: the samples"

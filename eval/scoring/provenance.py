@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 from pathlib import Path
 
 from eval.scoring.record_types import CheckpointFile, DatasetRecord, SoftwareRecord
 from vision.errors import DactylError
-from vision.machine.hardware import processor_name
+from vision.machine.hardware import machine_name
 from vision.machine.versions import package_version
 from vision.storage.datasets import TripletDataset
 from vision.storage.folders import CONFIG, read_reservation
@@ -26,7 +25,7 @@ def software() -> SoftwareRecord:
         versions={name: package_version(name) for name in PACKAGES},
         python=platform.python_version(),
         commit=_commit(),
-        machine=f"{platform.system()} {platform.machine()}, {processor_name()}, {os.cpu_count()} cores",
+        machine=machine_name(),
     )
 
 
@@ -58,10 +57,28 @@ def checkpoint_origin(path: Path, digest: str) -> CheckpointFile:
     return CheckpointFile(str(path), digest, training)
 
 
-def learnt_from(checkpoint: CheckpointFile, dataset: TripletDataset) -> bool:
-    """Return whether a dataset was the training or validation set of a checkpoint, according to its folder."""
+def warn_of_known_samples(
+    checkpoint: CheckpointFile, dataset: TripletDataset, training_set: TripletDataset | None
+) -> str | None:
+    """Return a warning if a test set, or what it shows, was learnt from; None otherwise.
+
+    Args:
+        checkpoint: with the record of its training, which knows its datasets, and of states only those that were
+            rendered online.
+        dataset: the test set.
+        training_set: the stored training set, if it was named.
+    """
     data = (checkpoint.training or {}).get("data")
-    return isinstance(data, dict) and dataset.fingerprint in (data.get("train"), data.get("val"))
+    data = data if isinstance(data, dict) else {}
+    if dataset.fingerprint in (data.get("train"), data.get("val")):
+        return "the network was trained or validated on it, so its errors are of pictures it knows"
+    online = data.get("online")
+    learnt = [None if training_set is None else training_set.manifest.config.get("states")]
+    learnt += [online.get("states")] if isinstance(online, dict) else []
+    states = dataset.manifest.config.get("states")  # none of a recording
+    if states is not None and states in learnt:
+        return "it shows the states of the training, so its errors are of poses the network knows; render other states"
+    return None
 
 
 def warn_of_rolls(checkpoint: CheckpointFile) -> str | None:

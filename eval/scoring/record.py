@@ -20,9 +20,8 @@ from typing import Any, Literal
 import numpy as np
 
 from eval.scoring.conditions import Condition
-from eval.scoring.found_cameras import recordings_of
 from eval.scoring.metrics import PoseErrors, pose_errors
-from eval.scoring.record_types import EvaluationRecord, PredictionsRecord, TestSetRecord
+from eval.scoring.record_types import EvaluationRecord, MadeOn, PredictionsRecord, TestSetRecord
 from eval.scoring.samples import sample_table
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras
@@ -30,6 +29,7 @@ from vision.geometry.poses import Pose
 from vision.io.files import sha256
 from vision.objects.pose_object import PoseObject
 from vision.scene.scene import Scene
+from vision.storage.recordings import recordings_of
 from vision.storage.records import read_record
 from vision.storage.schema import PREDICTIONS
 from vision.storage.tables import read_table, write_table
@@ -78,7 +78,7 @@ class EvaluatedSet:
         return [scored for scored in self.scored.values() if scored.condition.study == study]
 
 
-def several_windows(count: int | None) -> str:
+def windows_note(count: int | None) -> str:
     """Return how many windows of each image a network saw, to stand after something else; nothing of one."""
     return f", {count} windows" if count is not None and count > 1 else ""
 
@@ -101,7 +101,7 @@ class Evaluation:
         is not float32."""
         checkpoint = self.record.checkpoint
         reduced = "" if checkpoint.precision == "float32" else f", {checkpoint.precision}"
-        return checkpoint.head + several_windows(checkpoint.windows) + reduced
+        return checkpoint.head + windows_note(checkpoint.windows) + reduced
 
     @property
     def uses_cameras(self) -> bool:
@@ -195,9 +195,9 @@ def write_samples(folder: Path, name: str, columns: dict[str, np.ndarray]) -> di
     return {"cameras": cameras, "facts": facts, "samples_sha256": sha256(path)}
 
 
-def prediction_entry(folder: Path, file: Path, condition: Condition) -> PredictionsRecord:
-    """Return the record's entry for a predictions file."""
-    return PredictionsRecord(condition, str(file.relative_to(folder)), sha256(file))
+def prediction_entry(folder: Path, file: Path, condition: Condition, made_on: dict[str, str]) -> PredictionsRecord:
+    """Return the record's entry for a predictions file, made on this device and machine."""
+    return PredictionsRecord(condition, str(file.relative_to(folder)), sha256(file), MadeOn(**made_on))
 
 
 def _places(all_indices: np.ndarray, indices: np.ndarray, some: bool, path: Path) -> np.ndarray:

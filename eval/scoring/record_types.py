@@ -50,12 +50,20 @@ class ConstantRecord(Record, frozen=True):
     labels: Count
 
 
+class MadeOn(Record, frozen=True):
+    """What computed predictions."""
+
+    device: Text
+    machine: Text
+
+
 class PredictionsRecord(Record, frozen=True):
-    """A file of predictions, below the evaluation's folder."""
+    """A file of predictions, below the evaluation's folder, and what computed them; older records do not say it."""
 
     condition: Condition
     file: Annotated[str, msgspec.Meta(pattern=r"\Apredictions/[0-9A-Za-z._-]{1,250}\Z")]
     sha256: Sha256
+    made_on: MadeOn | None = None
 
 
 class DatasetRecord(Record, frozen=True):

@@ -10,9 +10,9 @@ import numpy as np
 
 from eval.scoring.comparison import Difference
 from eval.scoring.conditions import ProtocolName
-from eval.scoring.metrics import ErrorSummary, PoseErrors, metrics, summarise, table_metrics
+from eval.scoring.metrics import ErrorSummary, PoseErrors, error_interval, metrics, summarise, table_metrics
 from eval.scoring.record import EvaluatedSet, Evaluation, Scored
-from vision.statistics.bootstrap import FEWEST_CLUSTERS, Interval, mean_interval
+from vision.statistics.bootstrap import FEWEST_CLUSTERS, Interval
 
 EXPECTED_RENDERERS = ("filament", "classic", "unity", "real")
 """Renderers whose test sets a full report has; one without a test set is shown as missing, never filled in."""
@@ -99,7 +99,7 @@ def table_notes(rows: Sequence[Row]) -> tuple[str, ...]:
     )
     occurring = {row.protocol for row in rows}
     protocols = [note for protocol, note in _PROTOCOL_NOTES.items() if protocol in occurring]
-    displaced = ["Protocols: the cameras of every sample are displaced from the rig (Table 9).", *protocols]
+    displaced = ["Protocols: the cameras are displaced from the rig, rendered ones by Table 9.", *protocols]
     others = [_CONSTANT_NOTE] * any(row.constant for row in rows)
     others += [_MISSING_NOTE] * any(row.estimator == "missing" for row in rows)
     published = [_PUBLISHED_NOTE] * any(row.estimator in PUBLISHED for row in rows)
@@ -166,17 +166,14 @@ def evaluation_rows(evaluation: Evaluation) -> list[Row]:
 
 def measured(errors: PoseErrors, clusters: np.ndarray) -> dict[str, Any]:
     """Return samples, figures, intervals and number of clusters of a row, for errors (N,) of samples that belong to
-    ``clusters`` (N,).
-
-    Equal errors give equal intervals.
-    """
+    ``clusters`` (N,)."""
     known = {key: metric for key, metric in metrics().items() if key in errors.values}
     figures = {
         key: summarise(errors[key]) if metric.kind == "distribution" else ErrorSummary(float(errors[key].mean()))
         for key, metric in known.items()
     }
     intervals = {
-        key: mean_interval(errors[key], clusters, np.random.default_rng(0), least=min(0.0, errors[key].min()))
+        key: error_interval(errors[key], clusters)
         for key, metric in known.items()
         if metric.in_table and metric.kind == "distribution"
     }

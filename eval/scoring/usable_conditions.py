@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from eval.scoring.conditions import PROTOCOLS, Condition, ProtocolName, camera_subsets, miscalibrations
+import numpy as np
+
+from eval.scoring.conditions import (
+    LARGEST_DISPLACEMENT,
+    PROTOCOLS,
+    Condition,
+    ProtocolName,
+    camera_subsets,
+    miscalibrations,
+)
 from eval.scoring.config import EvaluateConfig
 from eval.scoring.estimator import Estimator
-from eval.scoring.found_cameras import points_elsewhere, recordings
 from vision.errors import DactylError
+from vision.geometry.rotations import geodesic_distance
 from vision.machine.console import Console
 from vision.storage.datasets import TripletDataset
+from vision.storage.recordings import recordings
 
 
 def usable_protocols(estimator: Estimator, wanted: Sequence[ProtocolName], given: bool = False) -> list[ProtocolName]:
@@ -38,12 +48,22 @@ def usable_protocols(estimator: Estimator, wanted: Sequence[ProtocolName], given
 
 
 def wanted_conditions(estimator: Estimator, config: EvaluateConfig) -> list[Condition]:
-    """Return the requested protocols and studies that apply to the estimator."""
+    """Return the requested protocols and studies that apply to the estimator.
+
+    No camera is taken away from a rig whose images differ in size, since the estimator needs all of those; this is
+    reported on standard error.
+    """
+    rig = estimator.scene.rig
     conditions = [
         Condition(protocol) for protocol in usable_protocols(estimator, config.protocols, bool(config.calibrations))
     ]
     if estimator.any_number_of_cameras and config.camera_subsets:
-        conditions += camera_subsets(estimator.scene.rig)
+        subsets = camera_subsets(rig)
+        if subsets and rig.mixed_sizes:
+            said = "camera_subsets: left out: the cameras have images of different sizes, and the network needs all"
+            Console(stderr=True).print(said, highlight=False)
+        else:
+            conditions += subsets
     if estimator.uses_cameras and config.miscalibration_samples:
         conditions += miscalibrations()
     return conditions
@@ -80,3 +100,24 @@ def usable_conditions(
         said = f"test_sets.{name}: without self-calibrated: there is nothing to find its cameras from"
         Console(stderr=True).print(said, highlight=False)
     return usable
+
+
+def points_elsewhere(dataset: TripletDataset) -> str | None:
+    """Return which camera of an imported recording is turned or zoomed from the nominal one by more than Table 9 allows
+    for, and how far; None if none is. An import with ``warp: false`` keeps the laboratory's own directions.
+
+    Rendered sets are displaced by their configuration. A camera's distance is part of the nominal protocol's error.
+    """
+    if dataset.manifest.recording is None or not len(dataset):
+        return None
+    label, nominal = dataset.label(0), dataset.rig.nominal
+    turns = geodesic_distance(label["camera_extrinsics"][:, :3, :3], nominal.extrinsics[:, :3, :3])
+    heights = np.array([camera.height for camera in dataset.rig.cameras])
+    views = [2 * np.arctan(heights / (2 * K[:, 1, 1])) for K in (label["camera_intrinsics"], nominal.intrinsics)]
+    for camera, turn, zoom in zip(dataset.rig.names, np.rad2deg(turns), np.rad2deg(views[0] - views[1]), strict=True):
+        if turn > LARGEST_DISPLACEMENT["rotation"] or abs(zoom) > LARGEST_DISPLACEMENT["field-of-view"]:
+            return (
+                f"{dataset.folder}: camera '{camera}' is turned by {turn:.1f} degrees from the nominal one, and its "
+                f"field of view differs by {abs(zoom):.1f}"
+            )
+    return None

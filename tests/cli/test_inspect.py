@@ -30,8 +30,8 @@ def test_errors_of_an_evaluation(
     np.testing.assert_allclose(errors.values["nominal rotation (°)"], 3.0, atol=1e-3)
     np.testing.assert_allclose(errors.values["calibrated position (mm)"], 2.0, atol=1e-3)
     (found,) = load_evaluation("run", tmp_path / "run").sets
-    adds = [scored.errors["add"] for scored in found.scored.values()]
-    np.testing.assert_array_equal(errors.severity, np.maximum(*adds))
+    distances = [scored.errors["mssd"] for scored in found.scored.values()]
+    np.testing.assert_array_equal(errors.severity, np.maximum(*distances))
 
     arguments = ["inspect", "--dataset", str(tmp_path / "set"), "--evaluation", str(tmp_path / "run"), "--samples", "1"]
     assert main([*arguments, "--page_samples", "4"]) == 0

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from msgspec import structs
 
 from eval.cli import main_evaluate
-from eval.report.card import main_package_model
-from eval.scoring.record import load_evaluation
+from eval.report.card import main_package_model, model_card
+from eval.scoring.record import Evaluation, load_evaluation
 from tests.scenes import scene
 from tests.synthetic import make_dataset
 from vision import network_files
@@ -143,6 +145,41 @@ def test_the_cards_figures_are_the_evaluations(measured: tuple[Path, Path, Path]
     assert 'PoseEstimator.from_checkpoint("block.pt")' in card, "they are in a folder of their own"
     assert "`None`" not in card
     assert TripletDataset(measured[2]).fingerprint[:12] in card
+
+
+@pytest.mark.parametrize(
+    ("renderers", "said"),
+    [
+        (("filament", "unity"), " It was trained only on synthetic images."),
+        (("real", "filament"), " It was trained on recordings and synthetic images."),
+        (("real",), " It was trained on recordings."),
+        (None, ""),
+    ],
+)
+def test_a_card_says_what_kind_of_images_were_learnt_from(
+    renderers: tuple[str, ...] | None, said: str, measured: tuple[Path, Path, Path]
+) -> None:
+    made = load_evaluation("ours", measured[1])
+    assert made.record.training_set is not None
+    about = None
+    if renderers is not None:
+        about = structs.replace(made.record.training_set, renderers=tuple({"name": name} for name in renderers))
+    evaluation = replace(made, record=structs.replace(made.record, training_set=about))
+    card = model_card("block", "load()", "guesses", evaluation, "0" * 64, 1)
+    assert f"A regression network that guesses.{said}\n" in card
+
+
+def test_a_card_is_silent_on_what_its_objects_faces_cannot_show(
+    measured: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a block without letters, or of a mesh, there was "0.0 % take one face for another"."""
+    evaluation = load_evaluation("ours", measured[1])
+    assert "% take one face for another." in model_card("block", "load()", "guesses", evaluation, "0" * 64, 1)
+    alike = structs.replace(evaluation.object, shape_symmetries=np.eye(3)[None])
+    monkeypatch.setattr(Evaluation, "object", alike)
+    card = model_card("block", "load()", "guesses", load_evaluation("ours", measured[1]), "0" * 64, 1)
+    assert "take one face" not in card
+    assert "mm.\n" in card
 
 
 def test_an_evaluation_of_another_checkpoint_is_refused(measured: tuple[Path, Path, Path], tmp_path: Path) -> None:

@@ -10,27 +10,32 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import torch
+from msgspec import structs
 from PIL import Image
 
 import eval.evaluate
 from eval.cli import main_evaluate
 from eval.evaluate import evaluate
-from eval.report.figures import telling_samples
+from eval.report.figures import crop_sides, predictions_sheet, telling_samples
 from eval.scoring.conditions import Condition
 from eval.scoring.config import EvaluateConfig
 from eval.scoring.estimator import load_estimator
-from eval.scoring.metrics import PoseErrors
-from eval.scoring.predict import predict
+from eval.scoring.metrics import PoseErrors, pose_errors
+from eval.scoring.predict import Predictions, predict
 from eval.scoring.record import load_evaluation
 from tests.eval.oracle import Oracle
+from tests.scenes import scene
 from tests.synthetic import make_dataset
+from vision.drawing.sheets import Tile
 from vision.errors import DactylError
 from vision.estimator import PoseEstimator
+from vision.geometry.poses import Pose
 from vision.io.files import exclusive_folder, sha256
 from vision.network_files import checkpoint_record
 from vision.networks.backbones import BackboneConfig
 from vision.networks.model import build_model
 from vision.networks.model_config import ModelConfig, WindowConfig
+from vision.rigs.rig import Rig
 from vision.storage.datasets import TripletDataset
 from vision.storage.schema import PREDICTIONS
 from vision.storage.shards import shard_name
@@ -205,8 +210,9 @@ def test_two_evaluations_into_one_folder(config: EvaluateConfig, oracle: Oracle)
 
 
 def test_telling_samples_are_the_best_the_middle_and_the_worst() -> None:
-    add = np.array([5.0, 1.0, 9.0, 3.0, 7.0, 2.0, 8.0])
-    errors = PoseErrors({"rotation": add, "position": add, "add": add})
+    """By an error that forgives symmetries, unlike ADD."""
+    mssd = np.array([5.0, 1.0, 9.0, 3.0, 7.0, 2.0, 8.0])
+    errors = PoseErrors({"rotation": mssd, "position": mssd, "add": mssd[::-1], "mssd": mssd})
     assert telling_samples(errors, 2) == [
         ("best", 1), ("best", 5), ("typical", 3), ("typical", 0), ("worst", 6), ("worst", 2),
     ]  # fmt: skip
@@ -214,6 +220,26 @@ def test_telling_samples_are_the_best_the_middle_and_the_worst() -> None:
     assert sorted(number for _, number in telling_samples(few, 2)) == [0, 1], "no sample twice"
     one = errors.of(np.arange(1))
     assert telling_samples(one, 2) == [("best", 0)]
+
+
+def test_a_sheet_shows_the_object_in_images_of_every_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found: the side of the smallest image was cut out of all, a corner of the object in a large one."""
+    block = scene("block", 64)
+    assert crop_sides(block) == [24, 24, 24]
+    left, _, right = block.rig.cameras
+    large = block.rig.resized(320).cameras[1]
+    mixed = block.with_rig(Rig(cameras=(left, large, right)))
+    assert crop_sides(mixed) == [24, 102, 24], "five times the pixels"
+    low = structs.replace(large, height=96)
+    assert crop_sides(block.with_rig(Rig(cameras=(left, low, right)))) == [24, 96, 24], "within the image"
+    data = TripletDataset(make_dataset(tmp_path / "set", 3, scene=mixed))
+    oracle = Oracle([data])
+    columns = predict(oracle, data, Condition("calibrated"), 3)
+    true, found = (Pose.from_columns(columns, whose) for whose in ("true", "predicted"))
+    tiles = list[Tile]()
+    monkeypatch.setattr("eval.report.figures.contact_sheet", lambda drawn, *_: tiles.extend(drawn))
+    predictions_sheet(data, Predictions(columns, {}), pose_errors(data.object, true, found), "title")
+    assert [[image.shape[:2] for image in tile.images] for tile in tiles] == [[(264, 264), (306, 306), (264, 264)]] * 3
 
 
 @pytest.mark.parametrize(("head", "camera_input"), [("regression", False), ("regression", True), ("geometric", False)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,9 @@ from eval.scoring.conditions import (
     estimator_inputs,
     miscalibrations,
 )
-from tests.scenes import rig
+from eval.scoring.config import EvaluateConfig
+from eval.scoring.usable_conditions import wanted_conditions
+from tests.scenes import rig, scene
 from vision.geometry.cameras import Cameras, project
 from vision.rigs.rig import Rig
 
@@ -56,6 +60,24 @@ def test_a_camera_is_taken_away_with_its_pictures(batch: dict[str, Any]) -> None
     np.testing.assert_array_equal(cameras.intrinsics, batch["camera_intrinsics"][:, [0, 2]])
     np.testing.assert_array_equal(cameras.extrinsics, batch["camera_extrinsics"][:, [0, 2]])
     assert camera_subsets(Rig(cameras=RIG.cameras[:2])) == []
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_no_camera_is_taken_away_where_images_differ_in_size(mixed: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    """The network knows an image's size by its place among all."""
+    large = RIG.resized(2 * SIZE).cameras[1] if mixed else RIG.cameras[1]
+    estimator: Any = SimpleNamespace(
+        scene=scene("block", SIZE).with_rig(Rig(cameras=(RIG.cameras[0], large, RIG.cameras[2]))),
+        any_number_of_cameras=True,
+        uses_cameras=True,
+        finds_cameras=False,
+        nominal_fault=None,
+    )
+    config = EvaluateConfig(Path("a"), {"a": Path("b")}, Path("c"), camera_subsets=True)
+    found = [condition.name for condition in wanted_conditions(estimator, config)]
+    assert found == ["nominal", "calibrated", *([] if mixed else ["without-left", "without-top", "without-right"])]
+    said = "camera_subsets: left out: the cameras have images of different sizes, and the network needs all"
+    assert " ".join(capsys.readouterr().err.split()) == (said if mixed else "")
 
 
 @pytest.mark.parametrize("condition", miscalibrations(), ids=lambda condition: condition.name)

@@ -19,6 +19,7 @@ from tests.scenes import scene
 from tests.synthetic import make_dataset
 from vision.errors import DactylError
 from vision.geometry.cameras import Cameras, look_at
+from vision.machine.hardware import machine_name
 from vision.rigs.rig import Rig
 from vision.storage.datasets import TripletDataset
 from vision.storage.schema import PREDICTIONS
@@ -107,6 +108,22 @@ def test_equal_predictions_are_reused_and_others_made_again(
     assert why == "changed: dataset_fingerprint"
     obtain(oracle, dataset, path)
     assert path.read_bytes() == content, "equal questions, equal bytes"
+
+
+def test_predictions_of_other_code_are_made_again_and_those_of_another_machine_are_not(
+    oracle: Oracle, dataset: TripletDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found: a solver that had changed between two versions left the errors as they were."""
+    path = tmp_path / "a.parquet"
+    obtain(oracle, dataset, path)
+    monkeypatch.setattr("eval.scoring.predict.machine_name", lambda: "another machine")
+    found, why = obtain(oracle, dataset, path)
+    assert why is None
+    assert found.origin["made_on"] == {"device": "cpu", "machine": machine_name()}
+    monkeypatch.setattr("eval.scoring.predict.code_fingerprint", lambda: "c" * 64)
+    found, why = obtain(oracle, dataset, path)
+    assert why == "changed: code"
+    assert found.origin["made_on"] == {"device": "cpu", "machine": "another machine"}
 
 
 def test_damaged_predictions_are_made_again(oracle: Oracle, dataset: TripletDataset, tmp_path: Path) -> None:

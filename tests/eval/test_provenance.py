@@ -31,16 +31,30 @@ def test_the_commit_is_ours_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert len(commit) == 40
 
 
+def made_of(states: str | None, fingerprint: str = "b") -> Any:
+    config = {} if states is None else {"states": states}
+    return SimpleNamespace(fingerprint=fingerprint, manifest=SimpleNamespace(config=config))
+
+
 @pytest.mark.parametrize(
-    ("training", "learnt"),
+    ("training", "training_set", "states", "said"),
     [
-        (None, False),
-        ({}, False),
-        ({"data": {"train": "a", "val": None}}, True),
-        ({"data": {"train": "b", "val": "a"}}, True),
+        (None, None, "s", None),
+        ({}, None, "s", None),
+        ({"data": {"train": "a", "val": None}}, None, "s", "pictures it knows"),
+        ({"data": {"train": "b", "val": "a"}}, None, "s", "pictures it knows"),
+        ({"data": {"train": "a", "val": None}}, made_of("s"), "s", "pictures it knows"),
+        (None, made_of("s"), "s", "poses the network knows"),
+        (None, made_of("t"), "s", None),
+        (None, made_of(None), None, None),
+        ({"data": {"train": None, "val": None, "online": {"states": "s"}}}, None, "s", "poses the network knows"),
+        ({"data": {"train": None, "val": None, "online": {"states": "t"}}}, made_of("t"), "s", None),
     ],
 )
-def test_a_test_set_that_was_learnt_from_is_noticed(training: dict[str, Any] | None, learnt: bool) -> None:
-    dataset: Any = SimpleNamespace(fingerprint="a")
+def test_a_test_set_that_was_learnt_from_is_noticed(
+    training: dict[str, Any] | None, training_set: Any, states: str | None, said: str | None
+) -> None:
+    """Or one of the states that were: other pictures, but the same poses."""
     checkpoint = CheckpointFile("best.ckpt", "0" * 64, training)
-    assert provenance.learnt_from(checkpoint, dataset) == learnt
+    found = provenance.warn_of_known_samples(checkpoint, made_of(states, "a"), training_set)
+    assert (said is None and found is None) or (said is not None and found is not None and said in found)

@@ -11,11 +11,14 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 from PIL import Image
 
 import eval.evaluate
@@ -26,14 +29,17 @@ from eval.report.charts import Curve, Mark, error_curves, mean_marks
 from eval.report.hover import panels
 from eval.report.page import Drawing, Section, Table, to_html, to_markdown
 from eval.report.plots import svg
+from eval.report.sections.evidence import origin_section
+from eval.report.sections.results import matrix_section
 from eval.report.sections.studies import _scored, confidence_quarters, rank_correlation
 from eval.report.study_charts import Scatter, confidence, trends
 from eval.report.trial_table import trial_table
 from eval.report.write import ReportConfig, report
 from eval.scoring.conditions import Condition
 from eval.scoring.config import EvaluateConfig
-from eval.scoring.metrics import PoseErrors
+from eval.scoring.metrics import PoseErrors, error_interval
 from eval.scoring.record import RECORD, Scored, load_evaluation
+from eval.scoring.record_types import MadeOn
 from eval.scoring.samples import TRAINING_DISTANCE
 from eval.scoring.trial_results import ClosedLoopRecord, load_closed_loop
 from tests.datasets import reseal
@@ -151,6 +157,72 @@ def test_the_pages(folders: dict[str, Path], tmp_path: Path, capsys: pytest.Capt
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     report(ReportConfig(folders, tmp_path, title="A <title>"))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before, "equal input, equal bytes"
+
+
+def test_the_report_says_where_reused_predictions_were_made(folders: dict[str, Path]) -> None:
+    evaluation = load_evaluation("good", folders["good"])
+    record = evaluation.record
+    elsewhere = structs.replace(
+        record.test_sets["made"],
+        predictions=tuple(
+            structs.replace(entry, made_on=MadeOn("cuda", "a large machine") if number else entry.made_on)
+            for number, entry in enumerate(record.test_sets["made"].predictions)
+        ),
+    )
+    older = structs.replace(elsewhere, predictions=(structs.replace(elsewhere.predictions[0], made_on=None),))
+    for about, computed in (
+        (record.test_sets["made"], "network on cpu in float32"),
+        (elsewhere, "network on cpu and cuda of a large machine in float32"),
+        (older, "network on cpu in float32"),
+    ):
+        changed = replace(evaluation, record=structs.replace(record, test_sets={"made": about}))
+        assert f"; {computed}, " in to_markdown("", "", [origin_section([changed])])
+
+
+def test_an_easy_and_a_hard_set_of_one_renderer_stand_apart() -> None:
+    """Found: the errors of all sets of a renderer were averaged, and compared with those of another's."""
+
+    def tested(name: str, **turns: float) -> Any:
+        sets = []
+        for test_set, turn in turns.items():
+            errors = PoseErrors({"rotation": np.full(4, turn), "position": np.full(4, 2 * turn)})
+            sets.append(
+                SimpleNamespace(name=test_set, renderer="filament", scored={"nominal": SimpleNamespace(errors=errors)})
+            )
+        return SimpleNamespace(name=name, training_renderer="classic", sets=sets)
+
+    (table,) = matrix_section([tested("a", easy=1.0, far=8.0), tested("b", easy=10.0), tested("c", far=8.0)]).parts
+    assert isinstance(table, Table)
+    tests = ["easy (filament)", "far (filament)", "classic", "unity", "real"]
+    assert table.titles == ["estimator", "trained on", *(f"tested on {one}" for one in tests)]
+    assert table.rows == [
+        ["a", "classic", "1.00° · 2.00 mm", "8.00° · 16.00 mm", "–", "–", "–"],
+        ["b", "classic", "10.00° · 20.00 mm", "–", "–", "–", "–"],
+        ["c", "classic", "–", "8.00° · 16.00 mm", "–", "–", "–"],
+    ]
+    blue, red = 205, 20
+    assert [[table.shade(row, column) for column in (2, 3, 4)] for row in range(3)] == [
+        [blue, blue, None],
+        [red, None, None],
+        [None, blue, None],
+    ]
+    (alone,) = matrix_section([tested("a", easy=1.0, far=8.0)]).parts
+    assert isinstance(alone, Table)
+    assert alone.shade(0, 2) is alone.shade(0, 3) is None, "nothing to compare with"
+
+
+def test_no_band_of_errors_reaches_below_zero() -> None:
+    far = np.array([0.0, 0.0, 0.0, 0.0, 100.0])
+    interval, below = error_interval(far, np.arange(5)), error_interval(-far, np.arange(5))
+    assert interval is not None
+    assert interval.low == 0
+    assert below is not None
+    assert below.low < -20
+    errors = PoseErrors({"rotation": np.tile(far, 8), "position": np.tile(far, 8)})
+    figure = trends([Scatter("far", np.repeat(np.arange(8.0), 5), errors, np.arange(40))], "x")
+    for axes in figure.axes:
+        (band,) = axes.collections
+        assert band.get_paths()[0].vertices[:, 1].min() == 0
 
 
 def test_of_different_training_sets_each_has_its_constant(folders: dict[str, Path], tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from eval.laboratory.self_calibration import SelfCalibrateConfig
 from eval.laboratory.shots import open_folder
 from eval.scoring.comparison import compare
 from eval.scoring.config import EvaluateConfig
-from eval.scoring.found_cameras import CamerasNotFoundError, found_cameras, recordings
+from eval.scoring.found_cameras import CamerasNotFoundError, found_cameras
 from eval.scoring.record import Evaluation, load_evaluation
 from tests.datasets import make_images, make_label, write_manifest
 from tests.eval.oracle import Oracle
@@ -45,6 +45,7 @@ from vision.solvers.landmarks import locate_landmarks
 from vision.solvers.self_calibration import RigSolution
 from vision.statistics.bootstrap import Interval
 from vision.storage.datasets import TripletDataset
+from vision.storage.recordings import recordings
 from vision.storage.shards import encode_sample, write_shard
 
 SIZE, GROUP = 200, 12

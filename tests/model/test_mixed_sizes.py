@@ -11,6 +11,7 @@ from msgspec import structs
 from scipy.spatial.transform import Rotation
 
 from tests.scenes import scene
+from vision.estimator import PoseEstimator
 from vision.geometry.cameras import Cameras, project
 from vision.networks.backbones import BackboneConfig
 from vision.networks.geometric_output import GeometricOutput
@@ -68,6 +69,17 @@ def test_small_images_beside_a_large_one_are_seen_as_ever(window: WindowConfig |
                     torch.testing.assert_close(b, a, rtol=1e-4, atol=1e-3)
 
 
+def test_no_camera_may_be_missing_beside_one_of_another_size() -> None:
+    """Found: without one camera, the others' small images were seen as squares of the largest."""
+    config = ModelConfig(head="geometric", backbone=BackboneConfig("pyramid", width=8))
+    estimator = PoseEstimator(build_model(config, mixed()))
+    images = np.moveaxis(pictures()[1].numpy(), 2, -1)
+    nominal = estimator.rig.nominal
+    assert estimator.predict(images, nominal)["position"].shape == (2, 3)
+    with pytest.raises(ValueError, match=r"all 3 cameras \(left, top, right\), got 2: .* images of different sizes"):
+        estimator.predict(images[:, :2], Cameras(nominal.intrinsics[:2], nominal.extrinsics[:2]))
+
+
 def test_a_regression_sees_small_images_enlarged() -> None:
     config = ModelConfig(head="regression", backbone=BackboneConfig("pyramid", width=8), image_size=48)
     model = build_model(config, mixed()).eval()
@@ -102,3 +114,19 @@ def test_a_window_holds_an_object_far_from_a_lens_axis(degrees: float, high: flo
     assert np.median(needed) < side
     assert needed.max() < 1.15 * side
     assert side < 2.4 * max(1.0, high) * pixels_across(there, camera)
+
+
+def test_a_window_holds_an_object_whose_origin_is_not_its_middle() -> None:
+    """Found: it was as large as the object, around the origin, which cut off up to half of a mesh."""
+    block = scene("block", 200)
+    shift = np.array([0.6, 0.2, 0.1]) * block.object.diameter
+    changed = {key: getattr(block.object, key) + shift for key in ("points", "keypoints")}
+    there = structs.replace(block, object=structs.replace(block.object, **changed))
+    rotations = Rotation.random(400, np.random.default_rng(0)).as_matrix()
+    start = np.array(there.workspace.start)
+    corners = there.object.points @ rotations.transpose(0, 2, 1) + start
+    for camera, side in zip(there.rig.cameras, window_sides(there), strict=True):
+        view = Cameras(camera.intrinsics, camera.extrinsics)
+        needed = 2 * np.abs(project(corners, view) - project(start[None], view)).max(axis=(1, 2))
+        assert needed.max() < 1.15 * side
+        assert side < 1.3 * needed.max(), "and hardly more"

@@ -12,6 +12,8 @@ from datagen.sim.complete import complete_scene
 from vision.estimator import PoseEstimator
 from vision.io.files import sha256
 from vision.network_files import WEIGHTS, read_checkpoint
+from vision.networks.point_network import PointNetwork
+from vision.scene.framing import window_sides
 from vision.scene.scene import require_same
 
 NAMES = sorted(path.stem for path in WEIGHTS.glob("*.pt"))
@@ -27,6 +29,25 @@ def test_a_network_knows_todays_scene(name: str) -> None:
     today = complete_scene(trained.name)
     rig = today.rig.resized(max(*(side for camera in trained.rig.cameras for side in (camera.width, camera.height)), 1))
     require_same(today.with_rig(rig), trained, name, to_a_network=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "sides"),
+    [
+        ("block", (74.2783472355, 63.9657511542, 73.6209308017)),
+        ("prism", (73.5928823083, 63.3754542428, 72.9415327287)),
+        ("trifinger-cube-v1", (71.4961330182, 72.1866219092, 71.3404573152)),
+        ("trifinger-cube-v2", (71.4961330182, 72.1866219092, 71.3404573152)),
+    ],
+)
+def test_windows_are_as_large_as_in_the_training(name: str, sides: tuple[float, ...]) -> None:
+    """They follow from the scene, not from the file: another rule for them would change what a network sees."""
+    estimator = PoseEstimator.from_pretrained(name)
+    assert isinstance(estimator.model, PointNetwork)
+    assert window_sides(estimator.scene) == pytest.approx(sides, rel=1e-9)
+    fraction = estimator.model.config.window and estimator.model.config.window.side
+    own = sides if fraction is None else [fraction * camera.longer_side for camera in estimator.rig.cameras]
+    assert estimator.model.window_sides == pytest.approx(own, rel=1e-9)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from scipy.spatial.transform import Rotation
 
 from vision.geometry.poses import Pose
 from vision.geometry.rotations import cube_rotations, rotate
-from vision.objects.symmetries import Symmetries, least_turn, nearest_alike, symmetric_distance
+from vision.objects.symmetries import Symmetries, centre_shift, least_turn, nearest_alike, symmetric_distance
 
 FLIP = np.stack([np.eye(3), np.diag([1.0, -1.0, -1.0])])
 SYMMETRIES = {
@@ -47,6 +48,11 @@ def test_the_nearest_pose_that_looks_alike_has_the_same_points(kind: str) -> Non
     found = nearest_alike(symmetries, reference, Pose(turn.as_matrix(), place))
     still, rotation = found.transform(symmetries.centre[None])[:, 0], Rotation.from_matrix(found.rotation)
     np.testing.assert_allclose(still, rotate(turn, symmetries.centre) + place, atol=1e-12)
+    given, tensors = Pose(turn.as_matrix(), place), Pose(*map(torch.tensor, found))
+    np.testing.assert_allclose(centre_shift(symmetries, given, found), 0, atol=1e-12)
+    np.testing.assert_allclose(centre_shift(symmetries, found.at(3), given.at(3)), 0, atol=1e-12)
+    off = tensors._replace(position=tensors.position + torch.tensor([0.0, 0.003, 0.004]))
+    np.testing.assert_allclose(centre_shift(symmetries, tensors, off).norm(dim=-1), 0.005, atol=1e-9)
     moved = symmetric_distance(symmetries, turn.as_matrix(), rotation.as_matrix())
     np.testing.assert_allclose(moved, 0, atol=1e-6)
     left = symmetric_distance(symmetries, turn.as_matrix(), reference.as_matrix())

@@ -90,7 +90,10 @@ def test_too_few_episodes_promise_nothing_and_lengths_must_agree() -> None:
     enough = np.arange(FEWEST_CLUSTERS)
     assert mean_interval(enough, enough, rng) is not None
     assert difference_interval((few, few), (enough, enough), rng) is None
-    assert mean_interval(np.ones(9), np.arange(9), rng) == (1.0, 1.0)
+    for same in (np.zeros(9), np.ones(9), 0.1 + np.arange(9) * 1e-16):
+        assert mean_interval(same, np.arange(9), rng) is None, "others may differ"
+        assert difference_interval((same, np.arange(9)), (2 * same, np.arange(9)), rng) is None
+    assert difference_interval((np.ones(9), np.arange(9)), (np.arange(9), np.arange(9)), rng) is not None
     with pytest.raises(ValueError, match="clusters"):
         mean_interval([1.0, 2.0], [4], np.random.default_rng(0))
 

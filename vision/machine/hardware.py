@@ -65,6 +65,11 @@ def processor_name(path: Path = Path("/proc/cpuinfo")) -> str:
     return _processor_line("model name", path) or platform.processor() or platform.machine() or "unknown processor"
 
 
+def machine_name() -> str:
+    """Return the operating system, the architecture, the processor's name and the number of cores, for records."""
+    return f"{platform.system()} {platform.machine()}, {processor_name()}, {os.cpu_count()} cores"
+
+
 def _processor_line(key: str, path: Path) -> str:
     try:
         lines = path.read_text("utf-8", "replace").splitlines()

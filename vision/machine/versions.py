@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import tomllib
 from collections.abc import Iterable
@@ -28,6 +29,25 @@ def package_version(name: str) -> str | None:
 def package_versions(names: Iterable[str]) -> dict[str, str]:
     """Return the versions by name of those packages that are installed."""
     return {name: version for name in names if (version := package_version(name)) is not None}
+
+
+@cache
+def code_fingerprint() -> str:
+    """Return the hexadecimal SHA-256 of the package ``vision``: of the names and contents of its Python files, the same
+    in a source tree and installed.
+
+    It is computed once for each process, which keeps the code that it has imported.
+    """
+    return tree_fingerprint(Path(__file__).parents[1])
+
+
+def tree_fingerprint(folder: Path) -> str:
+    """Return the hexadecimal SHA-256 of the relative paths and contents of all Python files below a folder."""
+    digest = hashlib.sha256()
+    for name, path in sorted((path.relative_to(folder).as_posix(), path) for path in folder.rglob("*.py")):
+        content = path.read_bytes()
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
 
 
 @cache

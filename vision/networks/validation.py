@@ -11,7 +11,7 @@ from vision.geometry.poses import Pose
 from vision.geometry.rotations import geodesic_distance_torch
 from vision.networks.prediction import PosePrediction
 from vision.objects.pose_object import PoseObject
-from vision.objects.symmetries import Symmetries, symmetric_distance
+from vision.objects.symmetries import Symmetries, centre_shift, symmetric_distance
 from vision.statistics.medians import median
 
 COLUMNS = 4
@@ -29,11 +29,10 @@ def pose_columns(target: PoseObject, predictions: Sequence[PosePrediction], true
         true: the B poses.
     """
     true, columns = true.double(), []
-    centre = torch.tensor(target.symmetries.centre[None], device=true.position.device)  # no symmetry moves it
     for found in predictions:
         pose = found.pose
         turn = _rotation_error(target.symmetries, true.rotation, pose.rotation)
-        shift = torch.linalg.vector_norm(pose.transform(centre) - true.transform(centre), dim=-1)[:, 0]
+        shift = torch.linalg.vector_norm(centre_shift(target.symmetries, true, pose), dim=-1)
         nothing = torch.zeros_like(turn)
         columns += [turn, shift, nothing if found.deviation is None else found.deviation]
         columns += [nothing if found.views is None else found.views.spread]
@@ -54,7 +53,7 @@ def pose_metrics(columns: Tensor) -> dict[str, Tensor]:
 
 def _rotation_error(symmetries: Symmetries, truth: Tensor, found: Tensor) -> Tensor:
     """Return the angles (B,) in radians to the nearest rotation that looks like the true one, (B, 3, 3) each."""
-    if symmetries.trivial:
+    if symmetries.trivial:  # without a copy to the processor
         return geodesic_distance_torch(found, truth)
     angles = symmetric_distance(symmetries, truth.cpu().numpy(), found.double().cpu().numpy())
     return torch.from_numpy(angles).to(truth.device)

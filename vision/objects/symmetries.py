@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -105,6 +105,15 @@ def symmetric_distance(symmetries: Symmetries, true: FloatArray, predicted: Floa
             distances.append(geodesic_distance(alike, predicted))
     least: FloatArray = np.min(distances, axis=0)
     return least
+
+
+def centre_shift(symmetries: Symmetries, true: Pose, predicted: Pose) -> Any:
+    """Return predicted minus true positions (..., 3), metres, of the point that no symmetry moves: the difference of
+    poses (...) of arrays or of tensors that a symmetry does not change."""
+    centre: Any = symmetries.centre[None]
+    if not isinstance(true.position, np.ndarray):
+        centre = true.position.new_tensor(centre)
+    return (predicted.transform(centre) - true.transform(centre))[..., 0, :]
 
 
 def least_turn(symmetries: Symmetries, present: Rotation, wanted: Rotation) -> Rotation:

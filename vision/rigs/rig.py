@@ -177,6 +177,12 @@ class Rig(Plain, frozen=True):
         """Height of the array that holds the images of all cameras, pixels: that of the tallest."""
         return max(camera.height for camera in self.cameras)
 
+    @property
+    def mixed_sizes(self) -> bool:
+        """Whether the longer sides of its cameras' images differ, so that an image can be told from its padding only if
+        it is known which camera took it."""
+        return len({camera.longer_side for camera in self.cameras}) > 1
+
     def without_padding(self, images: np.ndarray) -> list[np.ndarray]:
         """Return each camera's own image (h, w, ...) from an array (C, H, W, ...) that holds them all."""
         return [image[: camera.height, : camera.width] for image, camera in zip(images, self.cameras, strict=True)]

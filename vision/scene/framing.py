@@ -12,19 +12,21 @@ _MARGIN_OF_STRETCHED = 1.05  # half of it where the object is stretched to its f
 
 
 def window_sides(scene: Scene, fraction: float | None = None) -> tuple[float, ...]:
-    """Return sides of square windows around the object, one for each camera, image pixels.
+    """Return sides of square windows around the object's origin, one for each camera, image pixels.
 
     Args:
         scene: the scene with the object.
-        fraction: fraction of the longer side of each camera's image; None for the object's extent in it at its start,
-            plus a margin.
+        fraction: fraction of the longer side of each camera's image; None for twice the object's reach from its origin
+            at its start, plus a margin.
     """
     cameras = scene.rig.cameras
+    # The object's diameter where its origin is its middle; of a mesh that may lie at one end, and all of it must fit.
+    across = 2 * float(np.linalg.norm(scene.object.points, axis=-1).max())
     if fraction is not None:
         return tuple(fraction * camera.longer_side for camera in cameras)
     return tuple(
         min(
-            max(_MARGIN, _MARGIN_OF_STRETCHED * _stretch(scene, camera)) * pixels_across(scene, camera),
+            max(_MARGIN, _MARGIN_OF_STRETCHED * _stretch(scene, camera)) * _pixels(scene, camera, across),
             float(camera.longer_side),
         )
         for camera in cameras
@@ -33,8 +35,13 @@ def window_sides(scene: Scene, fraction: float | None = None) -> tuple[float, ..
 
 def pixels_across(scene: Scene, camera: Camera) -> float:
     """Return the object's diameter in pixels of a camera's image at its start, as seen from the side."""
+    return _pixels(scene, camera, scene.object.diameter)
+
+
+def _pixels(scene: Scene, camera: Camera, length: float) -> float:
+    """Return a length, metres, in pixels of a camera's image at the object's start, as seen from the side."""
     distance = max(float(np.linalg.norm(camera.position - np.array(scene.workspace.start))), 1e-9)
-    return float(camera.intrinsics[0, 0]) * scene.object.diameter / distance
+    return float(camera.intrinsics[0, 0]) * length / distance
 
 
 def _stretch(scene: Scene, camera: Camera) -> float:

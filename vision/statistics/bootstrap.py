@@ -27,6 +27,7 @@ LEVEL = 0.95
 FEWEST_CLUSTERS = 5
 """Number of clusters below which there is no interval: one that holds the truth as often as it says would be so wide
 that it says nothing."""
+_ROUNDING = 1e-9  # of the largest value: what equal values may differ by
 
 
 class Interval(NamedTuple):
@@ -49,8 +50,11 @@ def mean_interval(
     No value can be lower than ``least`` or higher than ``most``, so the interval is cut there.
 
     Returns:
-        The interval; None for fewer than :data:`FEWEST_CLUSTERS`.
+        The interval; None for fewer than :data:`FEWEST_CLUSTERS`, and for values that are all equal (to rounding): a
+        bootstrap of them shows no scatter, though others may differ.
     """
+    if _equal(values):
+        return None
     found = _resample(values, clusters, generator)
     if found is None:
         return None
@@ -69,12 +73,21 @@ def difference_interval(
     more precise.
 
     Returns:
-        The interval; None if either has fewer clusters than :data:`FEWEST_CLUSTERS`.
+        The interval; None if either has fewer clusters than :data:`FEWEST_CLUSTERS`, and if the values of each are all
+        equal (as there).
     """
+    if _equal(values[0]) and _equal(less[0]):
+        return None
     found, other = (_resample(*one, generator) for one in (values, less))
     if found is None or other is None:
         return None
     return _interval(found.mean - other.mean, found.means - other.means, [found, other], LEVEL)
+
+
+def _equal(values: ArrayLike) -> bool:
+    """Return whether values are all the same, to rounding errors."""
+    values = np.asarray(values, dtype=np.float64)
+    return bool(np.ptp(values) <= _ROUNDING * np.abs(values).max()) if values.size else True
 
 
 class _Resampled(NamedTuple):

@@ -43,9 +43,7 @@ class ConsecutiveGoals:
     def of(cls, label: str, place: str, goals: Sequence[int], endings: Sequence[Ending], most: int) -> ConsecutiveGoals:
         """Summarise trials by the goals that each reached, of which ``most`` complete one, and by how it ended."""
         reached = np.asarray(goals, dtype=np.float64)
-        interval = None
-        if np.ptp(reached):
-            interval = mean_interval(reached, np.arange(len(reached)), np.random.default_rng(0), least=0.0, most=most)
+        interval = mean_interval(reached, np.arange(len(reached)), np.random.default_rng(0), least=0.0, most=most)
         statistics = float(reached.mean()), float(reached.std()), float(np.median(reached))
         return cls(label, place, len(reached), *statistics, interval, Counter(endings))
 

@@ -9,7 +9,7 @@ table           file                                          one record is
 ``LABEL``       ``<key>.label.json`` in a shard               the label of one image triplet
 ``IMAGES``      ``<key>.<camera>.jpg`` in a shard             one camera's image
 ``MASKS``       ``<key>.mask_<camera>.png``, optional         its pixels that show the object
-``PREDICTIONS`` ``predictions.parquet``                       one estimate next to its truth
+``PREDICTIONS`` ``predictions/<set>-<condition>.parquet``     one estimate next to its truth
 ==============  ============================================  ==========================================
 
 Lengths in metres, angles in radians, time in seconds; quaternions w x y z, unit, ``w >= 0``; poses in the world frame

@@ -8,6 +8,7 @@ from eval.report.figures import telling_samples
 from eval.report.page import Listing, Paragraph, Photo, Section, Table
 from eval.report.sections.parts import absent, each, jpeg
 from eval.scoring.record import EvaluatedSet, Evaluation
+from eval.scoring.record_types import EvaluationRecord, MadeOn
 from eval.scoring.samples import VISIBILITY
 from eval.scoring.table import NONE
 
@@ -22,7 +23,7 @@ def samples_section(evaluations: Sequence[Evaluation]) -> Section:
         for condition, path in test_set.pictures.items():
             anchor = f"pictures-{len(photos)}"
             caption = (
-                f"{evaluation.name} on {test_set.name}, {condition} cameras: best, typical and worst samples by ADD; "
+                f"{evaluation.name} on {test_set.name}, {condition} cameras: best, typical and worst samples by MSSD; "
                 "green the true object, magenta the estimated one, drawn through the true cameras."
             )
             photos.append(Photo(jpeg(path), caption, anchor))
@@ -32,7 +33,7 @@ def samples_section(evaluations: Sequence[Evaluation]) -> Section:
     if not photos:
         return absent(_SAMPLES, "no pictures lie in the evaluations' folders; evaluate again")
     titles = ["sample", "kind", "estimator", "test set", "protocol"]
-    titles += ["rotation (°)", "position (mm)", "ADD (mm)", "confidence", "visible"]
+    titles += ["rotation (°)", "position (mm)", "MSSD (mm)", "confidence", "visible"]
     table = Table(titles, body, "A sample's number leads to its pictures.", 5, links=links)
     more = Paragraph(
         "More samples of a set, the worst among them, with every value drawn for them and filters by error: "
@@ -47,11 +48,19 @@ def _sample_rows(test_set: EvaluatedSet, condition: str) -> list[list[str]]:
     rows = []
     for kind, number in telling_samples(scored.errors):
         place = scored.places[number]
-        errors = [f"{scored.errors[key][number]:.2f}" for key in ("rotation", "position", "add")]
+        errors = [f"{scored.errors[key][number]:.2f}" for key in ("rotation", "position", "mssd")]
         visible = NONE if seen is None else f"{100 * seen[place].mean():.0f} %"
         index = str(test_set.columns["index"][place])
         rows.append([index, kind, *errors, f"{scored.confidence[number]:.4f}", visible])
     return rows
+
+
+def _computed_on(record: EvaluationRecord) -> str:
+    """Return the devices that computed the predictions, each with its machine if that is not the evaluation's."""
+    here = MadeOn(record.device, record.software.machine)
+    made = [entry.made_on or here for about in record.test_sets.values() for entry in about.predictions]
+    names = (one.device if one.machine == here.machine else f"{one.device} of {one.machine}" for one in made)
+    return " and ".join(dict.fromkeys(names))
 
 
 def origin_section(evaluations: Sequence[Evaluation]) -> Section:
@@ -63,7 +72,7 @@ def origin_section(evaluations: Sequence[Evaluation]) -> Section:
         versions = ", ".join(f"{name} {version}" for name, version in software.versions.items() if version)
         commit = (software.commit or "unknown")[:12] + ("+" if (software.commit or "").endswith("+") else "")
         trained = ((record.checkpoint.training or {}).get("trainer") or {}).get("precision") or "32-true"
-        computed = f"network on {record.device} in {record.checkpoint.precision}, trained in {trained}"
+        computed = f"network on {_computed_on(record)} in {record.checkpoint.precision}, trained in {trained}"
         machine = f"{software.machine}; {computed}"
         sha = record.checkpoint.sha256[:16]
         checkpoints.append([evaluation.name, evaluation.how, sha, commit, versions, machine])

@@ -90,7 +90,7 @@ def details_section(rows: Sequence[Row], keys: Sequence[str] | None) -> Section:
     ]
     caption = (
         "Mean absolute error along the world's axes, mean ± standard deviation of the errors that join rotation and "
-        "position, and shares of samples. MSPD: in the largest of the three views, at the network's image size."
+        "position, and shares of samples. MSPD: the largest of all cameras, at the network's image size."
     )
     styles = ["ours" if row.measured else "published" for row in shown]
     titles = ["estimator", "test set", "protocol", *(one.short_heading for one in chosen)]
@@ -98,31 +98,42 @@ def details_section(rows: Sequence[Row], keys: Sequence[str] | None) -> Section:
 
 
 def matrix_section(evaluations: Sequence[Evaluation]) -> Section:
-    renderers = list(
-        dict.fromkeys([*(one.renderer for evaluation in evaluations for one in evaluation.sets), *EXPECTED_RENDERERS])
-    )
+    """Return mean errors of every estimator on every test set; a kind of test set that is missing has a column, too."""
+    tests = {one.name: one.renderer for evaluation in evaluations for one in evaluation.sets}
+    absent = [renderer for renderer in EXPECTED_RENDERERS if renderer not in tests.values()]
+    titles = ["estimator", "trained on", *(f"tested on {name} ({renderer})" for name, renderer in tests.items())]
+    titles += [f"tested on {renderer}" for renderer in absent]
     parts: list[Table] = []
     for protocol in PROTOCOLS:
-        body, shades = [], []
+        body, turns = [], []
         for evaluation in evaluations:
-            line: list[str] = [evaluation.name, evaluation.training_renderer]
-            shade: list[float | None] = [None, None]
-            for renderer in renderers:
-                found = [
-                    one.scored[protocol].errors
-                    for one in evaluation.sets
-                    if one.renderer == renderer and protocol in one.scored
-                ]
-                line.append(_both(_joined(found)) if found else NONE)
-                average = np.concatenate([errors.rotation_deg for errors in found]).mean() if found else None
-                shade.append(None if average is None else float(np.log(max(average, 0.01) / 2.0) / np.log(45.0)))
-            body.append(line)
-            shades.append(shade)
-        if any(cell != NONE for line in body for cell in line[2:]):
-            caption = f"{protocol.capitalize()} cameras: mean errors by what rendered the pictures."
-            titles = ["estimator", "trained on", *(f"tested on {renderer}" for renderer in renderers)]
+            scored = {one.name: one.scored[protocol].errors for one in evaluation.sets if protocol in one.scored}
+            texts = [_means(scored[name]) if name in scored else NONE for name in tests]
+            body.append([evaluation.name, evaluation.training_renderer, *texts, *[NONE] * len(absent)])
+            turns.append([float(scored[name].rotation_deg.mean()) if name in scored else None for name in tests])
+        if any(turn is not None for line in turns for turn in line):
+            columns = zip(*map(_shades, zip(*turns, strict=True)), strict=True)
+            shades = [[None, None, *line, *[None] * len(absent)] for line in columns]
+            caption = (
+                f"{protocol.capitalize()} cameras: mean errors by what rendered the pictures. Colours compare the "
+                "rotation errors of a column: sets differ in how hard they are."
+            )
             parts.append(Table(titles, body, caption, 2, shades=shades))
     return Section("Training renderer × test renderer", parts)
+
+
+def _shades(turns: Sequence[float | None]) -> list[float | None]:
+    """Return the shade of each mean rotation error of a column, from 0 for the least to 1 for ten times as much; None
+    where there is nothing to compare."""
+    known = [turn for turn in turns if turn is not None]
+    if len(known) < 2:
+        return [None] * len(turns)
+    least = max(min(known), 0.01)
+    return [None if turn is None else float(np.log10(max(turn, least) / least)) for turn in turns]
+
+
+def _means(errors: PoseErrors) -> str:
+    return f"{errors.rotation_deg.mean():.2f}° · {errors.position_mm.mean():.2f} mm"
 
 
 def definitions_section(rows: Sequence[Row]) -> Section:
@@ -132,14 +143,3 @@ def definitions_section(rows: Sequence[Row]) -> Section:
         f"of the mean, widened as Student's t for their number; none of fewer than {FEWEST_CLUSTERS}."
     )
     return Section("Definitions", [Paragraph(note) for note in (*table_notes(rows), *others, intervals)])
-
-
-def _joined(parts: Sequence[PoseErrors]) -> tuple[float, float]:
-    return tuple(  # type: ignore[return-value]
-        float(np.concatenate([getattr(errors, field) for errors in parts]).mean())
-        for field in ("rotation_deg", "position_mm")
-    )
-
-
-def _both(means: tuple[float, float]) -> str:
-    return f"{means[0]:.2f}° · {means[1]:.2f} mm"

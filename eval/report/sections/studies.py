@@ -10,10 +10,10 @@ from eval.report.page import Section, Table
 from eval.report.sections.parts import absent, drawing, each, short, short_titles
 from eval.report.study_charts import Line, Scatter, confidence, sensitivity, trends
 from eval.scoring.conditions import LARGEST_DISPLACEMENT, UNITS
+from eval.scoring.metrics import error_interval
 from eval.scoring.record import Evaluation, Scored
 from eval.scoring.samples import TRAINING_DISTANCE, VISIBILITY, Stratum, quartiles
 from eval.scoring.table import NONE
-from vision.statistics.bootstrap import mean_interval
 from vision.storage.schema import CONFIDENT_DEG
 
 
@@ -44,10 +44,7 @@ def miscalibration_section(evaluations: Sequence[Evaluation]) -> Section:
             still = test_set.scored["calibrated"].errors.of(found[0].places)
             for lines, field in zip(rows, ("rotation_deg", "position_mm"), strict=True):
                 values = [getattr(one.errors, field) for one in found]
-                intervals = [
-                    mean_interval(one, scored.clusters, np.random.default_rng(0))
-                    for one, scored in zip(values, found, strict=True)
-                ]
+                intervals = [error_interval(one, scored.clusters) for one, scored in zip(values, found, strict=True)]
                 amounts = [one.condition.amount for one in found]
                 means = [float(one.mean()) for one in values]
                 lines.append(Line(label, amounts, means, intervals, float(getattr(still, field).mean())))
@@ -57,9 +54,10 @@ def miscalibration_section(evaluations: Sequence[Evaluation]) -> Section:
             )
     if not panels:
         return absent(title, "not measured; evaluate a geometric head with --miscalibration_samples 96")
-    count = next(len(one.errors) for _, test in each(evaluations) for one in test.study("miscalibration"))
+    counts = {len(one.errors) for _, test in each(evaluations) for one in test.study("miscalibration")}
+    samples = f"{min(counts)} samples" if len(counts) == 1 else f"{min(counts)} to {max(counts)} samples"
     caption = (
-        f"Mean errors when every camera is told wrongly, each in a random direction, on {count} samples of each "
+        f"Mean errors when every camera is told wrongly, each in a random direction, on {samples} of each "
         "set; bands: 95 % confidence intervals. Dotted: told exactly. Grey: the largest displacement of Table 9, which "
         "the nominal protocol hides from the estimator."
     )
