@@ -118,7 +118,7 @@ def test_cameras_of_a_recording_are_those_of_its_observations(monkeypatch: pytes
     def solve(*arguments: Any, shrinks: bool) -> SimpleNamespace:
         assert shrinks, "networks draw points towards their middle"
         asked.append(arguments)
-        return SimpleNamespace(spread=spread, contradiction=torch.zeros(2))
+        return SimpleNamespace(spread=spread, contradiction=torch.zeros(2), converged=True)
 
     monkeypatch.setattr("vision.networks.geometric.self_calibrate", solve)
     two = estimator.observe(IMAGES[:, :2])
