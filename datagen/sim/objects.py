@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
-
 import mujoco
 import numpy as np
-from PIL import Image
 
 from datagen.sim.backgrounds import BOWL_WALL, FLOOR
 from datagen.sim.materials import Material
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
+from vision.io.png import png_pixels
 from vision.objects.pose_object import Part, PoseObject
 from vision.scene.scene import Scene
 
@@ -107,8 +105,7 @@ def _is_flat(triangles: FloatArray) -> bool:
 
 def _add_texture(spec: mujoco.MjSpec, name: str, png: bytes) -> None:
     """Add a texture from the content of a PNG file."""
-    with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
-        pixels = np.asarray(image.convert("RGB"))[::-1]  # MuJoCo's row 0 is at v = 0
+    pixels = png_pixels(png)[::-1]  # MuJoCo's row 0 is at v = 0
     texture = spec.add_texture(
         name=name,
         type=mujoco.mjtTexture.mjTEXTURE_2D,

@@ -6,7 +6,6 @@ searches for undeclared symmetries.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from vision.geometry.rotations import FloatArray
+from vision.io.png import png_pixels
 from vision.objects.closest_points import closest_on_surface, surface_distance
 from vision.objects.mesh_points import sample_surface, sample_with_faces
 from vision.objects.pose_object import Part, PoseObject
@@ -134,7 +134,6 @@ def _turned(points: FloatArray, rotation: FloatArray, centre: FloatArray) -> Flo
 def _colors(part: Part, points: FloatArray, faces: np.ndarray) -> FloatArray:
     """Return colours (N, 3) of a part at points (N, 3) of its triangles (N,)."""
     import trimesh
-    from PIL import Image
 
     mesh = part.mesh
     colors = np.tile(np.asarray(part.color), (len(points), 1))
@@ -142,8 +141,7 @@ def _colors(part: Part, points: FloatArray, faces: np.ndarray) -> FloatArray:
         return colors
     weight = trimesh.triangles.points_to_barycentric(mesh.vertices[mesh.faces[faces]], points)
     u, v = np.einsum("nc,ncx->xn", np.nan_to_num(weight), mesh.uv[mesh.faces[faces]])
-    with Image.open(io.BytesIO(part.texture), formats=["PNG"]) as image:
-        texels = np.asarray(image.convert("RGB")) / 255
+    texels = png_pixels(part.texture) / 255
     height, width = texels.shape[:2]
     rows, columns = np.floor((-v % 1) * height).astype(int), np.floor((u % 1) * width).astype(int)
     return np.asarray(colors * texels[rows.clip(0, height - 1), columns.clip(0, width - 1)])
