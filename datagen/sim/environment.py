@@ -70,7 +70,7 @@ class Environment:
         randomization: Randomization = NOTHING,
         locked_wrist: bool = False,
     ) -> None:
-        self.scene = compile_scene(scene, locked_wrist=locked_wrist)
+        self.scene = compile_scene(scene, locked_wrist=locked_wrist, object_sizes=randomization.resizes)
         self._workspace = scene.workspace
         floor = scene.background
         solid = floor.kind != "none" and floor.collides

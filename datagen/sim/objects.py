@@ -28,8 +28,11 @@ def add_object(spec: mujoco.MjSpec, scene: Scene) -> mujoco.MjsBody:
     return body
 
 
-def add_collision_shape(spec: mujoco.MjSpec, body: mujoco.MjsBody, target: PoseObject) -> None:
+def add_collision_shape(spec: mujoco.MjSpec, body: mujoco.MjsBody, target: PoseObject, sizes: bool) -> None:
     """Add the object's convex pieces, which share its mass by volume.
+
+    Args:
+        sizes: whether to add a mesh for each of ``OBJECT_SIZES``. They make most of the time that a compilation takes.
 
     Raises:
         DactylError: a piece has no volume.
@@ -48,7 +51,7 @@ def add_collision_shape(spec: mujoco.MjSpec, body: mujoco.MjsBody, target: PoseO
             spec.add_mesh(name=name, uservert=piece.vertices.ravel())
             geom.type, geom.meshname = mujoco.mjtGeom.mjGEOM_MESH, name
             # Worlds of a batch share vertices; if sizes are randomised, each world points to the mesh of its size.
-            for index, size in enumerate(OBJECT_SIZES):
+            for index, size in enumerate(OBJECT_SIZES if sizes else ()):
                 spec.add_mesh(name=f"{name}/{index}", uservert=size * piece.vertices.ravel())
 
 
