@@ -17,6 +17,8 @@ OBJECT = "object"
 """Name of its body, its joint and its first colliding geom; further geoms append a colon and a number."""
 OBJECT_SIZES = tuple(0.95 + 0.005 * index for index in range(21))
 """Size factors of an object that is a mesh, with one mesh for each."""
+TOUCHED_BY_OBJECT = 1 << 30
+"""Contact bit by which the object touches the parts of a hand that would not meet its own bits."""
 _SMOOTH_DEG = 40.0  # between the normals of triangles that a smooth surface rounds off
 _THINNEST = 1e-7  # m: mean distance of a surface's planes from its centre, of which rounded coordinates leave 1e-9
 
@@ -41,9 +43,11 @@ def add_collision_shape(spec: mujoco.MjSpec, body: mujoco.MjsBody, target: PoseO
         volumes = np.array([piece.volume for piece in target.pieces])
     except ValueError as error:
         raise DactylError(f"object {target.name}: {error}") from None
+    asked = TOUCHED_BY_OBJECT if any(geom.conaffinity & TOUCHED_BY_OBJECT for geom in spec.geoms) else 0
     for number, (piece, fraction) in enumerate(zip(target.pieces, volumes / volumes.sum(), strict=True)):
         name = OBJECT if number == 0 else f"{OBJECT}:{number}"
         geom = body.add_geom(name=name, mass=target.mass * fraction, condim=4)  # condim 4: torsional friction
+        geom.contype |= asked
         if piece.kind == "box":
             geom.type, geom.size = mujoco.mjtGeom.mjGEOM_BOX, piece.size
         else:
