@@ -13,12 +13,13 @@ from msgspec.structs import replace
 
 from datagen.sim.complete import as_installed, completed
 from datagen.sim.hand import hand_file, load_hand
-from datagen.sim.model_files import model_files
+from datagen.sim.model_files import model_digest, model_files
 from datagen.sim.scene import compile_scene
 from tests.scenes import scene
 from vision.errors import DactylError
 from vision.objects.pose_object import Piece
 from vision.scene.hand import Hand
+from vision.scene.load import load_scene
 from vision.scene.scene import Scene
 
 BODY = (
@@ -114,6 +115,72 @@ def test_a_model_that_changed_since_is_not_taken_for_the_old_one(tmp_path: Path,
     with pytest.raises(DactylError, match=r"hand it: .*hand\.xml, or a file that it names, has changed"):
         compile_scene(before)
     assert compile_scene(as_installed(before)).joint_names == ("j",)  # what a network asks for is still there
+
+
+def test_the_file_that_is_used_is_hashed_not_one_beside_it(tmp_path: Path) -> None:
+    """Found: an old mesh beside the XML stood for the one in meshdir, which could then be changed."""
+    given = with_parts(tmp_path)
+    (tmp_path / "link.stl").write_bytes((tmp_path / "shapes" / "link.stl").read_bytes())
+    assert model_files(tmp_path / "hand.xml")["link.stl"] == tmp_path / "shapes" / "link.stl"
+    before = completed(given)
+    trimesh.creation.box((0.01, 0.01, 0.01)).export(tmp_path / "link.stl")
+    compile_scene(before)
+    trimesh.creation.box((0.01, 0.01, 0.01)).export(tmp_path / "shapes" / "link.stl")
+    with pytest.raises(DactylError, match="has changed"):
+        compile_scene(before)
+
+
+def test_meshes_and_textures_are_looked_for_in_their_own_folders(tmp_path: Path) -> None:
+    for folder in ("m", "t", "a"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x").write_bytes(b"")
+    path = tmp_path / "hand.xml"
+    named = '<asset><{} file="x"/></asset></mujoco>'
+    for element, folder in ("mesh", "m"), ("texture", "t"):
+        path.write_text('<mujoco><compiler meshdir="m" texturedir="t" assetdir="a"/>' + named.format(element))
+        assert model_files(path)["x"] == tmp_path / folder / "x"
+    path.write_text('<mujoco><compiler assetdir="a" texturedir="t"/>' + named.format("mesh"))
+    assert model_files(path)["x"] == tmp_path / "a" / "x"
+
+
+@pytest.mark.parametrize("changed", ["finger/finger.xml", "finger/inner.xml", "finger/shapes/link.stl"])
+def test_a_model_that_is_attached_belongs_to_the_hand(tmp_path: Path, changed: str) -> None:
+    """Found: what it includes and its meshes could change unseen."""
+    (tmp_path / "finger" / "shapes").mkdir(parents=True)
+    trimesh.creation.box((0.01, 0.01, 0.01)).export(tmp_path / "finger" / "shapes" / "link.stl")
+    (tmp_path / "finger" / "finger.xml").write_text(
+        '<mujoco model="finger"><compiler meshdir="shapes"/><asset><mesh name="link" file="link.stl"/></asset>'
+        '<include file="inner.xml"/></mujoco>'
+    )
+    (tmp_path / "finger" / "inner.xml").write_text(
+        '<mujoco><worldbody><body name="f"><joint name="k" range="-1 1"/><geom type="mesh" mesh="link"/></body>'
+        "</worldbody></mujoco>"
+    )
+    body = BODY.replace("</body>", '<attach model="finger" body="f" prefix="first_"/></body>')
+    given = completed(with_hand(tmp_path, '<asset><model name="finger" file="finger/finger.xml"/></asset>', body))
+    assert compile_scene(given).joint_names == ("j", "first_k")
+    path = tmp_path / changed
+    path.write_bytes(path.read_bytes().replace(b"-1 1", b"-2 2") + b" ")
+    with pytest.raises(DactylError, match="has changed"):
+        compile_scene(given)
+
+
+def test_models_that_attach_each_other_end(tmp_path: Path) -> None:
+    (tmp_path / "hand.xml").write_text('<mujoco><asset><model file="other.xml"/></asset></mujoco>')
+    (tmp_path / "other.xml").write_text('<mujoco><asset><model file="hand.xml"/></asset></mujoco>')
+    assert len(set(model_files(tmp_path / "hand.xml").values())) == 2
+    os.mkfifo(tmp_path / "f")
+    (tmp_path / "other.xml").write_text('<mujoco><include file="f"/></mujoco>')
+    with pytest.raises(DactylError, match="a pipe or device"):
+        model_files(tmp_path / "hand.xml")
+
+
+def test_digests_of_the_shipped_hands_stay() -> None:
+    """Whoever has states of them goes on with these."""
+    for name, digest in {"block": "d571133217319b4d", "adroit-box": "b5d7375dc63bf69f"}.items():
+        hand = load_scene(name).hand
+        assert hand is not None
+        assert model_digest(hand_file(hand)).startswith(digest)
 
 
 def test_another_kind_of_xml_is_named(tmp_path: Path) -> None:
