@@ -30,6 +30,10 @@ from vision.scene.scene import Scene
 
 PHYSICS_TIMESTEP = 0.008  # s, MuJoCo's step (paper, appendix C.1)
 
+SIMULATION = 1
+"""Simulation version, raised whenever the same scene, policy and seed give other states. A folder of states holds those
+of one version."""
+
 Purpose = Literal["physics", "render"]
 
 
