@@ -558,3 +558,12 @@ def test_hidden_numbers_hold_every_parameter_of_the_physics(name: str) -> None:
 def test_impossible_values_are_refused(wrong: Callable[[], object]) -> None:
     with pytest.raises(ValueError, match=r".+"):
         wrong()
+
+
+def test_everything_can_be_randomized_without_a_hand() -> None:
+    """Found: a traceback, for want of fingertips and actuators."""
+    environment = Environment(scene("trifinger-cube"), 0, 2, 1, EVERYTHING)
+    environment.reset([0, 1], [0, 1])
+    environment.step(np.zeros((2, 0)))
+    off = environment.sense()["object_position"] - environment.observe()["object_position"]
+    assert np.abs(off).max() > 0
