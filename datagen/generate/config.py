@@ -105,7 +105,8 @@ class RenderConfig:
         scene = states_scene(self.states)
         if self.scene is not None:
             asked = complete_scene(self.scene)
-            require_same(asked, scene, str(self.states), ("object", "hand"))
+            # Landmarks may be derived from what the cameras see; no state depends on them.
+            require_same(asked, scene, str(self.states), ("object", "hand"), free=("landmarks",))
             scene = asked
         return rendered_scene(scene, self.render)
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from datagen.appearance.sample import Sample
 from datagen.workers.pool import TransientError
-from vision.geometry.cameras import project
+from vision.geometry.cameras import in_image, project
 from vision.geometry.rotations import FloatArray
 from vision.rigs.rig import Rig
 from vision.scene.scene import Scene
@@ -24,8 +24,7 @@ def is_blank(image: NDArray[np.uint8]) -> bool:
 def cameras_that_see(rig: Rig, pixels: FloatArray) -> NDArray[np.bool_]:
     """Return for each camera (C,) whether a keypoint of the object, at ``pixels`` (C, K, 2), lies in its image: it then
     cannot be blank. Elsewhere, without a background, it may be."""
-    sizes = np.stack([rig.nominal.width, rig.nominal.height], axis=-1)[:, None]
-    return np.asarray(((pixels >= 0) & (pixels <= sizes)).all(axis=-1).any(axis=-1))
+    return np.asarray(in_image(pixels, rig.nominal.width, rig.nominal.height).any(axis=-1))
 
 
 class FrameGuard:

@@ -8,10 +8,11 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.box import SIMPLE
 from rich.table import Table
 
-from vision.geometry.cameras import project
+from vision.geometry.cameras import in_image, project
 from vision.geometry.rotations import FloatArray
 from vision.objects.pose_object import PoseObject
 from vision.rigs.rig import Camera
@@ -67,11 +68,9 @@ def landmark_points(scene: Scene) -> FloatArray:
     return np.asarray(locate_landmarks(hand.landmarks, angles)[0][0].numpy())
 
 
-def inside(camera: Camera, points: FloatArray) -> FloatArray:
-    """Return which world points (N, 3) project into a camera's image, ignoring occlusion, (N,) bool."""
-    pixels = project(points, camera)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(((pixels >= 0) & (pixels <= (camera.width, camera.height))).all(axis=-1))
+def inside(camera: Camera, points: FloatArray) -> NDArray[np.bool_]:
+    """Return which world points (N, 3) project into a camera's image, ignoring occlusion, (N,)."""
+    return in_image(project(points, camera), camera.width, camera.height)
 
 
 def _hand_facts(hand: Hand | None) -> dict[str, str]:

@@ -115,7 +115,7 @@ class Actuation:
         """Return the action (K, A) that reaches the hand for ``action`` in the K ``worlds``; steps last ``seconds``
         (K,)."""
         if noise := self.config.action_noise:
-            fresh = self._fresh.next(worlds).reshape(-1, 2, self._actions)
+            fresh = self._fresh.next(worlds).reshape(len(worlds), 2, self._actions)
             action = action * (1 + noise.multiplicative * fresh[:, 0])
             action = action + _RANGE * noise.additive * fresh[:, 1] + self._offset[worlds]
         if self.config.action_delay:

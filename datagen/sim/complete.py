@@ -68,7 +68,6 @@ def completed(scene: Scene) -> Scene:
     return msgspec.structs.replace(scene, hand=hand)
 
 
-@functools.lru_cache(maxsize=8)
 def as_installed(scene: Scene) -> Scene:
     """Complete a network's scene with the hand model now installed: a network stores joints and landmarks, no model.
 
@@ -77,7 +76,11 @@ def as_installed(scene: Scene) -> Scene:
     """
     if scene.hand is None:
         return scene
-    return completed(msgspec.structs.replace(scene, hand=msgspec.structs.replace(scene.hand, sha256="")))
+    return _completed_once(msgspec.structs.replace(scene, hand=msgspec.structs.replace(scene.hand, sha256="")))
+
+
+# Without its hash, so that scenes whose hands lie in different places are told apart.
+_completed_once = functools.lru_cache(maxsize=8)(completed)
 
 
 def _refuse_odd_choices(hand: Hand, model: mujoco.MjModel, joints: tuple[str, ...]) -> None:

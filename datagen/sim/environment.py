@@ -37,6 +37,7 @@ from vision.geometry.rotations import (
     rotation_from_quaternion,
 )
 from vision.machine.hardware import count_or_cores
+from vision.machine.progress import Advance
 from vision.objects.symmetries import least_turn
 from vision.scene.scene import Scene
 from vision.storage.schema import STATES
@@ -70,7 +71,7 @@ class Environment:
         randomization: Randomization = NOTHING,
         locked_wrist: bool = False,
     ) -> None:
-        self.scene = compile_scene(scene, locked_wrist=locked_wrist)
+        self.scene = compile_scene(scene, locked_wrist=locked_wrist, object_sizes=randomization.resizes)
         self._workspace = scene.workspace
         floor = scene.background
         solid = floor.kind != "none" and floor.collides
@@ -106,8 +107,8 @@ class Environment:
         elif randomization != NOTHING:
             raise ValueError("configure: expected no effects, as at first")
 
-    def reset(self, worlds: Worlds, episodes: Worlds) -> NDArray[np.int64]:
-        """Begin an episode in each of ``worlds``, identified by its number.
+    def reset(self, worlds: Worlds, episodes: Worlds, advance: Advance = lambda _: None) -> NDArray[np.int64]:
+        """Begin an episode in each of ``worlds``, identified by its number. Calls ``advance`` with 0 at each step.
 
         Returns:
             Number of initial states of each that were discarded because random actions dropped the object or broke the
@@ -132,6 +133,7 @@ class Environment:
             drawn = [draws[world].uniform(-1, 1, self.scene.actions) for world in shaken]
             action[shaken] = self.scene.scene.workspace.random_motion * np.array(drawn)
             lost = shaken[self._advance(action, shaken).ended[shaken]]
+            advance(0)
             age[shaken] += 1
             age[lost] = 0
             discarded[lost] += 1

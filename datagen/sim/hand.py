@@ -125,15 +125,20 @@ def _touch_sites(spec: mujoco.MjSpec, wanted: set[str]) -> list[mujoco.MjsSite]:
     fingertip, since a sensor may be placed on that very site.
     """
     sensed = {sensor.objname for sensor in spec.sensors if sensor.type == mujoco.mjtSensor.mjSENS_TOUCH}
-    used = {wrap.target.name for tendon in spec.tendons for wrap in tendon.path if wrap.target is not None}
-    used |= {name for each in spec.actuators for name in (each.target, each.refsite, each.slidersite)}
-    used |= {name for each in spec.equalities for name in (each.name1, each.name2)}
+    used = _referred_to(spec)
     tipped = {site.parent.name for site in spec.sites if is_tip(site.name) and site.name not in sensed}
     return [
         site
         for site in spec.sites
         if site.name in sensed - wanted - used and not (is_tip(site.name) and site.parent.name not in tipped)
     ]
+
+
+def _referred_to(spec: mujoco.MjSpec) -> set[str]:
+    """Return the names of elements that tendons, actuators and constraints hang on."""
+    used = {wrap.target.name for tendon in spec.tendons for wrap in tendon.path if wrap.target is not None}
+    used |= {name for each in spec.actuators for name in (each.target, each.refsite, each.slidersite)}
+    return used | {name for each in spec.equalities for name in (each.name1, each.name2)}
 
 
 def whole_model(spec: mujoco.MjSpec, hand: Hand) -> mujoco.MjModel:
@@ -196,11 +201,26 @@ def _place(spec: mujoco.MjSpec, hand: Hand) -> None:
             f"hand {hand.name}: position and quaternion need one root body, the model has {names}; "
             "remove what is no part of the hand"
         )
+    used = _referred_to(spec) | {hand.prefix + name for name in hand.fingertips}
+    geoms = [geom for geom in spec.worldbody.geoms if geom.type != mujoco.mjtGeom.mjGEOM_PLANE]  # a plane is a floor
+    left = [f"geom '{geom.name}'" if geom.name else "geom without a name" for geom in geoms]
+    left += [f"site '{site.name}'" for site in spec.worldbody.sites if site.name in used]
+    if left:
+        raise DactylError(
+            f"hand {hand.name}: position and quaternion move the body '{roots[0].name}', but not what stands beside it "
+            f"in <worldbody>: {', '.join(left)}; put that into the body, or name what is no part of the hand in remove"
+        )
+    (root,) = roots
+    if root.frame is not None:  # which would move it once more
+        found = whole_model(spec, hand).body(root.name)
+        root.set_frame(spec.worldbody.add_frame())
+        root.pos, root.quat = found.pos, found.quat
+        root.alt.type = mujoco.mjtOrientation.mjORIENTATION_QUAT
     if hand.position is not None:
-        roots[0].pos = hand.position
+        root.pos = hand.position
     if hand.quaternion is not None:
-        roots[0].alt.type = mujoco.mjtOrientation.mjORIENTATION_QUAT
-        roots[0].quat = hand.quaternion
+        root.alt.type = mujoco.mjtOrientation.mjORIENTATION_QUAT
+        root.quat = hand.quaternion
 
 
 def _keep_inertia(bodies: list[mujoco.MjsBody], model: mujoco.MjModel) -> None:

@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 
 from datagen.sim.geom_meshes import geom_mesh
-from vision.geometry.cameras import project
+from vision.geometry.cameras import in_image, project
 from vision.geometry.rotations import FloatArray, matrix_from_quaternion
 from vision.objects.mesh_points import farthest
 from vision.rigs.rig import Rig
@@ -82,24 +82,14 @@ def fixed_landmarks(model: mujoco.MjModel, group: int | None, rig: Rig) -> Landm
             vertices = geom_mesh(model, int(geom)).vertices
             found.append(vertices @ data.geom_xmat[geom].reshape(3, 3).T + data.geom_xpos[geom])
     points = np.concatenate(found)
-    points = np.unique(points[_in_an_image(points, rig)].round(4), axis=0)  # each once, in an order of their own
+    nominal = rig.nominal
+    seen = in_image(project(points, nominal), nominal.width, nominal.height).any(axis=0)
+    points = np.unique(points[seen].round(4), axis=0)  # each once, in an order of their own
     if len(points) < _FEWEST_LANDMARKS:
         return None
     outermost = int(np.linalg.norm(points - points.mean(axis=0), axis=1).argmax())
     chosen = points[farthest(points, _MOST_LANDMARKS, [outermost], _LANDMARK_SPACING)]
     return Landmarks(points=chosen, level=(0,) * len(chosen)) if len(chosen) >= _FEWEST_LANDMARKS else None
-
-
-def _in_an_image(points: FloatArray, rig: Rig) -> np.ndarray:
-    """Return which of the points (N, 3) lie in some camera's image, (N,)."""
-    seen = np.zeros(len(points), dtype=bool)
-    for camera in rig.cameras:
-        depth = points @ camera.extrinsics[2, :3] + camera.extrinsics[2, 3]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            pixels = project(points, camera)
-        inside = ((pixels >= 0) & (pixels <= (camera.width, camera.height))).all(axis=-1)
-        seen |= inside & (depth > 0)
-    return seen
 
 
 def _colliding_geoms(model: mujoco.MjModel, body: int) -> np.ndarray:

@@ -14,6 +14,7 @@ import trimesh
 from datagen.sim.geom_meshes import mesh_triangles
 from datagen.sim.hand import whole_model
 from datagen.sim.materials import Material
+from datagen.sim.objects import TOUCHED_BY_OBJECT
 from vision.errors import DactylError
 from vision.geometry.rotations import matrix_from_quaternion
 from vision.objects.mesh_reduction import reduced
@@ -22,6 +23,7 @@ from vision.scene.hand import Hand
 _SAME_SHAPE = 1e-3  # m by which a reduced mesh's surface may move: less than a pixel of any usual rig
 _ROUND = (mujoco.mjtWrap.mjWRAP_SPHERE, mujoco.mjtWrap.mjWRAP_CYLINDER)  # geoms that a tendon may run over
 _UNSEEN_GROUP = 5  # MuJoCo's visualizer, and so renderers, shows groups 0 to 2
+_MET_BY_DEFAULT = 1  # bits of a geom that states none, such as the object's
 _NAIL_RADIUS = 0.008  # m: touching this spot behind a fingernail hides its marker
 
 
@@ -72,7 +74,8 @@ def keep_for_rendering(spec: mujoco.MjSpec, hand: Hand, mesh_fraction: float, ow
 
 
 def _keep_collision_geometry(spec: mujoco.MjSpec, hand: Hand) -> None:
-    """Remove visual geoms and their meshes; keep geoms that tendons run over or that a pair names."""
+    """Remove visual geoms and their meshes; keep geoms that tendons run over or that a pair names. Those that touch
+    anything touch the object, whatever bits the hand's file uses for its own parts."""
 
     def touches(geom: mujoco.MjsGeom) -> bool:
         if hand.collision_group is not None:
@@ -85,6 +88,8 @@ def _keep_collision_geometry(spec: mujoco.MjSpec, hand: Hand) -> None:
     for geom in spec.geoms:
         if not touches(geom):
             geom.contype = geom.conaffinity = 0
+        elif not (geom.contype | geom.conaffinity) & _MET_BY_DEFAULT:
+            geom.conaffinity |= TOUCHED_BY_OBJECT
 
 
 def _add_nail_sensors(spec: mujoco.MjSpec, hand: Hand) -> None:
@@ -111,9 +116,11 @@ def _lock_wrist(spec: mujoco.MjSpec, hand: Hand) -> None:
     """
     if not hand.wrist:
         raise DactylError(f"hand {hand.name}: names no joints of a wrist to lock; give them as wrist, or leave it free")
+    drawn = whole_model(spec, hand)
     for name in hand.wrist:
         equality = spec.add_equality(name=f"lock_{name}", type=mujoco.mjtEq.mjEQ_JOINT, name1=hand.prefix + name)
-        equality.data[0] = hand.initial_pose.get(name, 0.0)
+        # MuJoCo holds what is added to the position in which the model is drawn, a joint's ref.
+        equality.data[0] = hand.initial_pose.get(name, 0.0) - drawn.joint(hand.prefix + name).qpos0[0]
 
 
 def _delete_geoms(spec: mujoco.MjSpec, unwanted: Callable[[mujoco.MjsGeom], bool]) -> None:

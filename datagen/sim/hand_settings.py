@@ -8,24 +8,16 @@ import numpy as np
 _WEIGHED_BY = ("settotalmass", "boundmass", "boundinertia", "balanceinertia", "inertiagrouprange", "inertiafromgeom")
 """Compiler settings of a model that change masses, including the object's."""
 _WORLD_OFF = (
-    mujoco.mjtDisableBit.mjDSBL_GRAVITY | mujoco.mjtDisableBit.mjDSBL_CONTACT | mujoco.mjtDisableBit.mjDSBL_CONSTRAINT
+    mujoco.mjtDisableBit.mjDSBL_GRAVITY
+    | mujoco.mjtDisableBit.mjDSBL_CONTACT
+    | mujoco.mjtDisableBit.mjDSBL_CONSTRAINT
+    | mujoco.mjtDisableBit.mjDSBL_SENSOR
 )
 _LEAST_MEMORY = 16 << 20  # bytes for contacts, below which a model's own choice is dropped
-# Attributes that a model's main default class may set for the kinds of elements that a scene adds to a hand.
-_DEFAULTS = {
-    "mesh": "scale refpos refquat inertia maxhullvert smoothnormal material needsdf octree_maxdepth",
-    "geom": "type size pos quat contype conaffinity condim priority friction solmix solref solimp margin gap density "
-    "mass group rgba typeinertia fluid_ellipsoid fluid_coefs material meshname hfieldname fitscale adhesion surfacevel",
-    "joint": "limited range damping armature frictionloss stiffness margin springref ref solref_limit solimp_limit "
-    "solref_friction solimp_friction group",
-    "site": "type size pos quat group rgba material meshname",
-    "camera": "fovy mode resolution sensor_size focal_length focal_pixel principal_length principal_pixel intrinsic "
-    "ipd proj output",
-    "light": "active castshadow type attenuation cutoff exponent ambient diffuse specular bulbradius intensity range "
-    "softness texture",
-    "material": "emission metallic reflectance rgba roughness shininess specular texrepeat texuniform textures",
-    "equality": "active solref solimp",
-}
+_ADDED = ("mesh", "geom", "joint", "site", "camera", "light", "material", "equality")
+"""Kinds of elements that a scene adds to a hand."""
+_NO_VALUES = ("id", "name", "classname", "signature", "compiler", "frame", "plugin", "info", "default", "parent")
+"""Attributes of an element that say what it is, not how."""
 
 
 def compiler_weighs(spec: mujoco.MjSpec) -> bool:
@@ -38,7 +30,7 @@ def forget_world(spec: mujoco.MjSpec) -> None:
     """Restore MuJoCo's own settings wherever a hand's file would change the object's mass, disable its contacts, or put
     it into water: everything around the hand belongs to the scene, whose z points up."""
     own = mujoco.MjSpec()
-    for key in _WEIGHED_BY:
+    for key in (*_WEIGHED_BY, "alignfree"):  # which moves the object's frame to its centre of mass
         setattr(spec.compiler, key, getattr(own.compiler, key))
     for key in ("gravity", "density", "viscosity", "wind"):
         setattr(spec.option, key, getattr(own.option, key))
@@ -52,7 +44,11 @@ def forget_defaults(spec: mujoco.MjSpec) -> None:
     """Restore MuJoCo's own defaults once the hand's parts have taken theirs: object, floor and cameras, which are added
     later, are not part of the hand."""
     own = mujoco.MjSpec()
-    for kind, names in _DEFAULTS.items():
+    for kind in _ADDED:
         there, before = getattr(spec.default, kind), getattr(own.default, kind)
-        for name in names.split():
-            setattr(there, name, getattr(before, name))
+        for name, attribute in vars(type(there)).items():
+            if isinstance(attribute, property) and name not in _NO_VALUES and not name.startswith("user"):
+                if name == "alt":  # an orientation in another form, which would count instead of a quaternion
+                    there.alt.type = before.alt.type
+                else:
+                    setattr(there, name, getattr(before, name))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -21,7 +21,8 @@ _MOST_COPIES = 1_000  # of the contents of <replicate>
 _MOST_CELLS = 1 << 20  # of a height field
 _COMMENT = re.compile(b"<!--.*?-->", re.DOTALL)
 """Comments, in which MuJoCo accepts two hyphens although XML does not."""
-_FOLDERS = ("meshdir", "texturedir", "assetdir")
+_FOLDERS = ("assetdir", "meshdir", "texturedir")
+"""Attributes of <compiler> that name folders; the later ones decide where both are given."""
 _MESHES = (".stl", ".obj", ".msh")  # that MuJoCo reads
 
 
@@ -71,7 +72,8 @@ def urdf_mesh(name: str, urdf: Path) -> Path | None:
 
 
 def model_files(path: Path) -> dict[str, Path]:
-    """Return a model's files by their names in it: itself, included files, meshes, textures and height fields.
+    """Return a model's files by their names in it: itself, included files, models that it attaches with their own
+    files, meshes, textures and height fields.
 
     Missing files are left out: it is reported later which one is missing.
 
@@ -79,8 +81,13 @@ def model_files(path: Path) -> dict[str, Path]:
         DactylError: the file is neither MJCF nor URDF, it or one that it includes is no XML, names a pipe or device, or
             repeats something excessively.
     """
-    waiting, seen, folders = [path], {os.path.realpath(path)}, {path.parent}
-    files, named = {path.name: path}, list[tuple[str, Path]]()
+    return _files_of(path, {os.path.realpath(path)})
+
+
+def _files_of(path: Path, seen: set[str]) -> dict[str, Path]:
+    """Return :func:`model_files` of a model, adding the XML files that it reads to those ``seen`` before."""
+    waiting, folders = [path], list[tuple[str, Path]]()
+    files, named = {path.name: path}, list[tuple[str, str, Path]]()
     for file in waiting:
         root = read_xml(file)
         if file == path and is_urdf(root, path):
@@ -88,22 +95,29 @@ def model_files(path: Path) -> dict[str, Path]:
             found = ((name, urdf_mesh(name, path)) for name in sorted(meshes))
             return files | {name: place for name, place in found if place is not None}
         for element in root.iter():
-            folders |= {path.parent / element.attrib[key] for key in _FOLDERS if key in element.attrib}
+            folders += ((key, path.parent / element.attrib[key]) for key in _FOLDERS if key in element.attrib)
         for key, name in _files(root):
             if key != "include":
-                named.append((name, file))
-            for place in _places(name, file, folders) if key == "include" else ():
+                named.append((key, name, file))
+            around = (*sorted(folder for _, folder in folders), path.parent)
+            for place in _places(name, file, around) if key == "include" else ():
                 if os.path.realpath(place) not in seen:
                     seen.add(os.path.realpath(place))
                     files[name] = place
                     waiting.append(place)
-        if len(waiting) > _MOST_FILES:
+        if len(seen) > _MOST_FILES:
             raise DactylError(f"{path}: includes more than {_MOST_FILES} files; join them")
         _refuse_excess(root, 1, file)
     # Last, because the folders of meshes and textures may be named in a file that is included later.
-    for name, file in named:
-        for place in _places(name, file, folders):
+    for key, name, file in named:
+        unlikely = {"mesh": "texturedir", "texture": "meshdir"}.get(key)
+        ranked = sorted(folders, key=lambda each: (each[0] != unlikely, _FOLDERS.index(each[0])), reverse=True)
+        # A folder that the model names is the one that is read, even if a file of that name lies beside the XML, too.
+        for place in _places(name, file, (*(folder for _, folder in ranked), path.parent))[:1]:
             files.setdefault(name, place)
+            if key == "model" and os.path.realpath(place) not in seen:
+                seen.add(os.path.realpath(place))
+                files |= {f"{name}: {inner}": found for inner, found in _files_of(place, seen).items()}
     return files
 
 
@@ -127,9 +141,11 @@ def _files(root: ElementTree.Element) -> Iterator[tuple[str, str]]:
         yield from ((element.tag, value) for key, value in element.attrib.items() if key.startswith("file"))
 
 
-def _places(name: str, file: Path, folders: set[Path]) -> list[Path]:
-    """Return where a file that ``file`` names exists, among all places where MuJoCo may look for it."""
-    return [place for place in sorted({folder / name for folder in (*folders, file.parent)}) if _is_file(place, file)]
+def _places(name: str, file: Path, folders: Iterable[Path]) -> list[Path]:
+    """Return where a file that ``file`` names exists, among all places where MuJoCo may look for it, in the order of
+    the folders, with that of ``file`` last."""
+    candidates = dict.fromkeys(folder / name for folder in (*folders, file.parent))
+    return [place for place in candidates if _is_file(place, file)]
 
 
 def _is_file(place: Path, file: Path) -> bool:

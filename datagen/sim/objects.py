@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
-
 import mujoco
 import numpy as np
-from PIL import Image
 
 from datagen.sim.backgrounds import BOWL_WALL, FLOOR
 from datagen.sim.materials import Material
 from vision.errors import DactylError
 from vision.geometry.rotations import FloatArray
+from vision.io.png import png_pixels
 from vision.objects.pose_object import Part, PoseObject
 from vision.scene.scene import Scene
 
@@ -19,6 +17,8 @@ OBJECT = "object"
 """Name of its body, its joint and its first colliding geom; further geoms append a colon and a number."""
 OBJECT_SIZES = tuple(0.95 + 0.005 * index for index in range(21))
 """Size factors of an object that is a mesh, with one mesh for each."""
+TOUCHED_BY_OBJECT = 1 << 30
+"""Contact bit by which the object touches the parts of a hand that would not meet its own bits."""
 _SMOOTH_DEG = 40.0  # between the normals of triangles that a smooth surface rounds off
 _THINNEST = 1e-7  # m: mean distance of a surface's planes from its centre, of which rounded coordinates leave 1e-9
 
@@ -30,8 +30,11 @@ def add_object(spec: mujoco.MjSpec, scene: Scene) -> mujoco.MjsBody:
     return body
 
 
-def add_collision_shape(spec: mujoco.MjSpec, body: mujoco.MjsBody, target: PoseObject) -> None:
+def add_collision_shape(spec: mujoco.MjSpec, body: mujoco.MjsBody, target: PoseObject, sizes: bool) -> None:
     """Add the object's convex pieces, which share its mass by volume.
+
+    Args:
+        sizes: whether to add a mesh for each of ``OBJECT_SIZES``. They make most of the time that a compilation takes.
 
     Raises:
         DactylError: a piece has no volume.
@@ -40,9 +43,11 @@ def add_collision_shape(spec: mujoco.MjSpec, body: mujoco.MjsBody, target: PoseO
         volumes = np.array([piece.volume for piece in target.pieces])
     except ValueError as error:
         raise DactylError(f"object {target.name}: {error}") from None
+    asked = TOUCHED_BY_OBJECT if any(geom.conaffinity & TOUCHED_BY_OBJECT for geom in spec.geoms) else 0
     for number, (piece, fraction) in enumerate(zip(target.pieces, volumes / volumes.sum(), strict=True)):
         name = OBJECT if number == 0 else f"{OBJECT}:{number}"
         geom = body.add_geom(name=name, mass=target.mass * fraction, condim=4)  # condim 4: torsional friction
+        geom.contype |= asked
         if piece.kind == "box":
             geom.type, geom.size = mujoco.mjtGeom.mjGEOM_BOX, piece.size
         else:
@@ -50,7 +55,7 @@ def add_collision_shape(spec: mujoco.MjSpec, body: mujoco.MjsBody, target: PoseO
             spec.add_mesh(name=name, uservert=piece.vertices.ravel())
             geom.type, geom.meshname = mujoco.mjtGeom.mjGEOM_MESH, name
             # Worlds of a batch share vertices; if sizes are randomised, each world points to the mesh of its size.
-            for index, size in enumerate(OBJECT_SIZES):
+            for index, size in enumerate(OBJECT_SIZES if sizes else ()):
                 spec.add_mesh(name=f"{name}/{index}", uservert=size * piece.vertices.ravel())
 
 
@@ -107,8 +112,7 @@ def _is_flat(triangles: FloatArray) -> bool:
 
 def _add_texture(spec: mujoco.MjSpec, name: str, png: bytes) -> None:
     """Add a texture from the content of a PNG file."""
-    with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
-        pixels = np.asarray(image.convert("RGB"))[::-1]  # MuJoCo's row 0 is at v = 0
+    pixels = png_pixels(png)[::-1]  # MuJoCo's row 0 is at v = 0
     texture = spec.add_texture(
         name=name,
         type=mujoco.mjtTexture.mjTEXTURE_2D,

@@ -10,6 +10,7 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch
 
+from datagen.sim.geom_meshes import mesh_triangles
 from datagen.sim.objects import OBJECT_SIZES
 from datagen.sim.scene import SimScene
 from vision.distributions import LogUniform, Normal, Uniform
@@ -62,6 +63,7 @@ def _slices(counts: Sequence[int]) -> list[slice]:
     return [slice(int(end) - count, int(end)) for end, count in zip(ends, counts, strict=True)]
 
 
+_SAME_AXES = 1e-9  # 1 - cos of half the angle between them
 _LEAST_RANGE = 0.01  # rad between the limits of a hinge
 
 
@@ -74,9 +76,12 @@ class Physics:
         model = scene.model
         self._object = int(model.geom_bodyid[scene.object_geoms[0]])
         hulls = [geom for geom in scene.object_geoms if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_MESH]
-        self._sized_meshes = {int(geom): _mesh_sizes(model, model.geom(geom).name) for geom in hulls}
+        sized = hulls if config.object_size else []
+        self._sized_meshes = {int(geom): _mesh_sizes(model, model.geom(geom).name) for geom in sized}
+        self._turned = [geom for geom, sizes in self._sized_meshes.items() if _axes_differ(model, geom, sizes)]
         aside = bool(model.geom_pos[scene.object_geoms].any() or model.body_ipos[self._object].any())
         self._moved = ("geom_pos", "body_ipos") if aside else ()  # scale with the size if pieces are off the origin
+        framed = ("geom_pos", "geom_quat") if self._turned else ()
         joints = model.dof_jntid[scene.hand_dof]
         self._hinges = joints[model.jnt_type[joints] == int(mujoco.mjtJoint.mjJNT_HINGE)]
         counts = (1, model.nbody, 1, len(scene.hand_dof), model.nu, 2 * len(self._hinges), 3)
@@ -87,6 +92,7 @@ class Physics:
             "object_size": (
                 *("geom_size", "geom_rbound", "geom_aabb", "bvh_aabb", "geom_dataid", "body_inertia"),
                 *self._moved,
+                *framed,
             ),
             "mass": ("body_mass", "body_inertia"),
             "friction": ("geom_friction", "pair_friction"),
@@ -165,6 +171,13 @@ class Physics:
         if self._moved:
             field["geom_pos"][geoms] *= factor
             field["body_ipos"][self._object] *= factor
+        for geom in self._turned:
+            mesh = int(field["geom_dataid"][geom])
+            vertices = mesh_triangles(model, mesh).vertices
+            low, high = vertices.min(axis=0), vertices.max(axis=0)
+            field["geom_pos"][geom], field["geom_quat"][geom] = model.mesh_pos[mesh], model.mesh_quat[mesh]
+            field["geom_size"][geom] = (high - low) / 2
+            field["geom_aabb"][geom] = np.concatenate([low + high, high - low]) / 2
         tree = slice(model.body_bvhadr[self._object], model.body_bvhadr[self._object] + model.body_bvhnum[self._object])
         field["bvh_aabb"][tree] *= factor
         field["body_inertia"][self._object] *= factor**2
@@ -174,3 +187,10 @@ class Physics:
 def _mesh_sizes(model: mujoco.MjModel, name: str) -> list[int]:
     """Return the ids of a piece's meshes, one for each of ``OBJECT_SIZES``."""
     return [model.mesh(f"{name}/{index}").id for index in range(len(OBJECT_SIZES))]
+
+
+def _axes_differ(model: mujoco.MjModel, geom: int, sizes: list[int]) -> bool:
+    """Return whether a piece's sizes lie along other axes than the piece. MuJoCo turns each mesh to its principal axes,
+    which rounding errors choose for a body as regular as a cube."""
+    alike = np.abs(model.mesh_quat[sizes] @ model.mesh_quat[model.geom_dataid[geom]])
+    return bool((alike < 1 - _SAME_AXES).any())

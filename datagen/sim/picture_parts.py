@@ -54,6 +54,7 @@ def add_cameras_and_lights(spec: mujoco.MjSpec, scene: Scene) -> None:
     spec.stat.center, spec.stat.extent = centre, 1.0
     spec.visual.map.znear, spec.visual.map.zfar = 0.05, 10.0
     # The headlight follows the camera, so only its even fill is kept; the movable lights do the shading.
+    spec.visual.headlight.active = mujoco.MjSpec().visual.headlight.active
     spec.visual.headlight.diffuse = spec.visual.headlight.specular = (0, 0, 0)
     spec.visual.headlight.ambient = (0.25, 0.25, 0.25)
     # Spot lights stand on a ring half-way up the upper half-sphere.

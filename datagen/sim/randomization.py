@@ -83,6 +83,11 @@ class Randomization:
     step_timing: StepTiming | None = StepTiming()
     random_force: RandomForce | None = RandomForce()
 
+    @property
+    def resizes(self) -> bool:
+        """Whether the object's size is randomized."""
+        return self.physics is not None and self.physics.object_size is not None
+
     def only(self, *names: str) -> Randomization:
         """Return a copy with all effects but the named ones switched off."""
         return replace(self, **{field.name: None for field in fields(self) if field.name not in names})

@@ -30,6 +30,10 @@ from vision.scene.scene import Scene
 
 PHYSICS_TIMESTEP = 0.008  # s, MuJoCo's step (paper, appendix C.1)
 
+SIMULATION = 1
+"""Simulation version, raised whenever the same scene, policy and seed give other states. A folder of states holds those
+of one version."""
+
 Purpose = Literal["physics", "render"]
 
 
@@ -96,6 +100,7 @@ def compile_scene(
     *,
     mesh_fraction: float = 1.0,
     locked_wrist: bool = False,
+    object_sizes: bool = False,
     textured: bool = False,
     texture_size: int = 0,
     sky_size: int = 0,
@@ -107,6 +112,7 @@ def compile_scene(
         purpose: whether to simulate or to render it.
         mesh_fraction: fraction of the triangles of the hand's visual meshes to keep, in (0, 1].
         locked_wrist: hold the wrist's joints at their initial angles (Table 3's locked wrist).
+        object_sizes: for "physics", compile what the randomization of the object's size needs.
         textured: for "render", give texture coordinates to meshes without any.
         texture_size: for "render", width in texels of the white texture given to each material without one; 0 for none.
         sky_size: for "render", width in texels of the faces of a cube map "sky"; 0 for none.
@@ -125,7 +131,7 @@ def compile_scene(
         materials += keep_for_rendering(spec, hand, mesh_fraction, own_meshes=textured)
     body = add_object(spec, scene)
     if purpose == "physics":
-        add_collision_shape(spec, body, scene.object)
+        add_collision_shape(spec, body, scene.object, object_sizes)
     else:
         materials += add_parts(spec, body, scene.object)
         add_cameras_and_lights(spec, scene)

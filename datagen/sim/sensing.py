@@ -185,7 +185,7 @@ class Sensing:
             tips = tips + place - self._base_place[worlds]
         if noise := self.config.observation_noise:
             fresh = self._fresh.next(worlds)
-            jitter = fresh[:, : 3 * self._tips].reshape(-1, self._tips, 3)
+            jitter = fresh[:, : 3 * self._tips].reshape(len(fresh), self._tips, 3)
             tips = tips + self._tip_offset[worlds] + noise.fingertip_jitter * jitter
             jitter = fresh[:, 3 * self._tips : 3 * self._tips + 3]
             position = position + self._position_offset[worlds] + noise.position_jitter * jitter

@@ -16,6 +16,7 @@ from typing import Any
 from datagen.policy import TRAINED, policy_label
 from datagen.sim.complete import complete_scene
 from datagen.sim.environment import INITIAL_STEPS
+from datagen.sim.scene import SIMULATION
 from datagen.states.files import (
     PartRecord,
     States,
@@ -94,6 +95,8 @@ class StatesConfig:
     def identity(self, scene: Scene) -> dict[str, Any]:
         """Return the keys that determine a part's bytes in this scene, without output, count and processes."""
         keys = identity_of(self, ("output", "count", "workers", "threads"))
+        if SIMULATION > 1:  # older folders do not state it
+            keys["simulation"] = SIMULATION
         return keys | {"scene": scene.identity(), "policy": policy_label(self.policy, scene)}
 
 

@@ -51,7 +51,17 @@ class Rejected(Record, frozen=True, omit_defaults=False):
 
 
 class PartRecord(Record, frozen=True):
-    """Record that commits a part. ``complete`` is False if the count cut it short."""
+    """Record that commits a part.
+
+    Attributes:
+        name: name of its file.
+        states: number of states in it.
+        complete: False if the count cut it short.
+        bytes: size of the file.
+        sha256: of the file.
+        rejected: states rejected, by reason.
+        versions: versions of the packages that simulated; empty in older records.
+    """
 
     name: Name
     states: Count
@@ -59,6 +69,7 @@ class PartRecord(Record, frozen=True):
     bytes: Count
     sha256: Sha256
     rejected: Rejected
+    versions: dict[Text, Text] = {}  # noqa: RUF012 (msgspec copies it)
 
 
 class StatesManifest(Record, frozen=True):
@@ -70,7 +81,7 @@ class StatesManifest(Record, frozen=True):
         seed: seed of every random draw.
         states: number of states in all parts.
         rejected: states rejected from all parts, by reason.
-        versions: versions of the packages that simulated.
+        versions: versions of the packages that simulated; several if parts were made with different ones.
         config: configuration of the states.
         parts: records of the parts, in the order of the states.
     """
@@ -149,7 +160,7 @@ def write_part(
     path = folder / _part_name(part)
     write_table(path, columns, STATES, made_by)
     size, digest = path.stat().st_size, sha256(path)
-    record = PartRecord(path.name, len(columns["episode"]), complete, size, digest, Rejected(**rejected))
+    record = PartRecord(path.name, len(columns["episode"]), complete, size, digest, Rejected(**rejected), _versions())
     write_record(path.with_suffix(".json"), record)
     return record
 
@@ -171,11 +182,18 @@ def write_manifest(folder: Path, scene: Scene, identity: dict[str, Any], records
         **{key: identity[key] for key in ("policy", "seed")},
         states=sum(record.states for record in records),
         rejected=Rejected(*(sum(getattr(record.rejected, reason) for record in records) for reason in REJECTIONS)),
-        versions=package_versions(("dactyl-vision", "mujoco", "numpy")),
+        versions={
+            name: ", ".join(sorted({record.versions.get(name, present) for record in records}))
+            for name, present in _versions().items()
+        },
         config=identity,
         parts=tuple(records),
     )
     write_record(folder / MANIFEST, manifest)
+
+
+def _versions() -> dict[str, str]:
+    return package_versions(("dactyl-vision", "mujoco", "numpy"))
 
 
 def _part_name(part: int) -> str:

@@ -29,12 +29,13 @@ def simulate_part(
     """Run the part's episodes in lockstep, each until it ends by the paper's rules of training (a drop, 8 s at one
     goal, which also ends stuck episodes, or 50 goals), the object is out of the hand, or ``episode_steps`` have passed.
 
-    Stops at the step at which ``limit`` states are kept; ``advance`` is called with the number kept in each step.
+    Stops at the step at which ``limit`` states are kept; ``advance`` is called with the number kept in each step, which
+    is 0 where an episode begins and between strides: who waits for it sees that the process works.
     """
     episodes = part * config.worlds + np.arange(config.worlds)
     alive = np.arange(config.worlds)
     rejected = dict.fromkeys(REJECTIONS, 0)
-    rejected["initial_lost"] = int(environment.reset(alive, episodes).sum())
+    rejected["initial_lost"] = int(environment.reset(alive, episodes, advance).sum())
     policy.reset(alive, [generator(config.seed, int(episode), "policy") for episode in episodes])
     trials = Trials(TRAINING, config.worlds)
     made = StatesPart([], [], rejected, policy.name)
@@ -45,6 +46,7 @@ def simulate_part(
         lost = np.linalg.norm(observation["object_position"][alive] - workspace.start, axis=1) > workspace.lost_distance
         rejected["dropped"] += int(lost.sum())
         alive = alive[~lost]
+        advance(0)
         if step % config.stride == 0:
             kept = alive[:room]
             state = {key: np.asarray(value)[kept] for key, value in observation.items() if key in STATES}

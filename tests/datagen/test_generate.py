@@ -35,6 +35,7 @@ from datagen.states.drawn import load_drawn_states
 from datagen.states.files import states_scene
 from datagen.workers.pool import TransientError
 from tests.scenes import compiled, rig
+from tests.tray import tray_scene
 from vision.camera_effects import CameraEffectsConfig
 from vision.distributions import Uniform, UniformInt
 from vision.errors import DactylError
@@ -50,6 +51,24 @@ def states(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("states") / "states"
     collect(StatesConfig(folder, count=7, seed=3, worlds=4, threads=1))
     return folder
+
+
+def test_other_cameras_see_other_landmarks_of_the_same_hand(tmp_path: Path) -> None:
+    """Found: a hand whose file gives no landmarks was another hand for every other rig."""
+    path = tray_scene(tmp_path, "can")
+    folder = tmp_path / "states"
+    collect(StatesConfig(folder, count=3, scene=str(path), worlds=2, threads=1))
+    near = tmp_path / "near.yaml"
+    near.write_text(path.read_text().replace("fovy_deg: 30", "fovy_deg: 14"))
+    drawn = RenderConfig(folder, tmp_path / "out", scene=str(near)).drawn_scene()
+    before = states_scene(folder).landmarks
+    assert drawn.landmarks is not None
+    assert before is not None
+    assert not np.array_equal(drawn.landmarks.points, before.points)
+    bent = (tmp_path / "tray.xml").read_text().replace("-0.7 0.7", "-0.6 0.6")
+    (tmp_path / "tray.xml").write_text(bent)
+    with pytest.raises(DactylError, match=r"hand\.sha256 differs"):
+        RenderConfig(folder, tmp_path / "out", scene=str(near)).drawn_scene()
 
 
 class Painter:

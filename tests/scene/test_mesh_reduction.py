@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 from vision.io.user_cache import cache_folder
 from vision.objects import mesh_reduction
-from vision.objects.closest_points import closest_on_surface, surface_distance
+from vision.objects.closest_points import Surface
 from vision.objects.mesh_points import sample_surface
 from vision.objects.mesh_reduction import reduced
 
@@ -86,8 +86,9 @@ def test_the_closest_points_are_those_of_all_triangles(scale: float) -> None:
         places = trimesh.triangles.closest_point(solid.triangles, np.repeat(point[None], len(solid.faces), axis=0))
         expected.append(np.linalg.norm(places - point, axis=1).min())
     smaller = trimesh.Trimesh(solid.vertices * scale, solid.faces, process=False)
-    np.testing.assert_allclose(surface_distance(smaller, points * scale), np.multiply(expected, scale), atol=1e-9)
-    places, faces = closest_on_surface(smaller, points * scale)
+    surface = Surface(smaller)
+    np.testing.assert_allclose(surface.distance(points * scale), np.multiply(expected, scale), atol=1e-9)
+    places, faces = surface.closest(points * scale)
     normals = np.cross(*(smaller.triangles[faces][:, i] - smaller.triangles[faces][:, 0] for i in (1, 2)))
     heights = np.einsum("nx,nx->n", normals, places - smaller.triangles[faces][:, 0])
     np.testing.assert_allclose(heights / np.linalg.norm(normals, axis=1), 0, atol=1e-9 * scale)

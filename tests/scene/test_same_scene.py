@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from msgspec.structs import replace
+from PIL import Image
 
 from tests.scenes import scene
 from vision.errors import DactylError
 from vision.geometry.distortion import Lens
+from vision.io.png import png_bytes
 from vision.rigs.rig import Rig
 from vision.scene.scene import Scene, require_same
 
@@ -37,6 +39,48 @@ def test_a_network_asks_for_joints_and_landmarks_not_for_the_models_file() -> No
     require_same(BLOCK, with_hand(armature=0.1, initial_pose={}), "there", to_a_network=True)
     assert "hand.sha256 differs" in said(changed)  # of states and datasets it is asked
     assert "hand.landmarks differs" in said(with_hand(landmarks=None), to_a_network=True)
+
+
+def test_a_moved_project_goes_on() -> None:
+    """Found: states in a folder that was renamed "were begun with another configuration"."""
+    here, there = (with_hand(source=f"/home/{user}/hand.xml") for user in ("one", "other"))
+    assert here.identity() == there.identity()
+    assert here.identity() != with_hand(source=here.hand.source, sha256=64 * "0").identity()  # type: ignore[union-attr]
+    # A package's name says which hand is meant, and before completion the path is all there is.
+    assert BLOCK.identity() != here.identity()
+    unread = [with_hand(source=f"/home/{user}/hand.xml", sha256="") for user in ("one", "other")]
+    assert unread[0].identity() != unread[1].identity()
+
+
+def test_a_network_asks_how_an_object_looks_not_how_it_moves() -> None:
+    target = BLOCK.object
+    heavier = replace(BLOCK, object=replace(target, mass=2 * target.mass))
+    for changed in (heavier, replace(BLOCK, object=replace(target, shape_symmetries=target.shape_symmetries[:1]))):
+        require_same(BLOCK, changed, "there", to_a_network=True)
+        assert "object." in said(changed)  # of states and datasets it is asked
+    other = replace(BLOCK, object=replace(target, keypoints=target.keypoints * 1.1))
+    assert "object.keypoints differs" in said(other, to_a_network=True)
+
+
+def test_a_texture_is_its_pixels_whoever_compressed_them() -> None:
+    """Found: with another version of Pillow the same mesh was another object."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 255, (8, 4, 3), np.uint8)
+
+    def textured(image: np.ndarray, **options: object) -> Scene:
+        (first, *others) = BLOCK.object.parts
+        mesh = replace(first.mesh, uv=np.zeros((len(first.mesh.vertices), 2)))
+        part = replace(first, mesh=mesh, texture=png_bytes(Image.fromarray(image), **options))
+        return replace(BLOCK, object=replace(BLOCK.object, parts=(part, *others)))
+
+    one, other = textured(pixels, compress_level=0), textured(pixels, compress_level=9)
+    assert one.object.parts[0].texture != other.object.parts[0].texture
+    assert one == other
+    require_same(one, other, "there")
+    for changed in (255 - pixels, pixels.reshape(4, 8, 3)):
+        assert textured(changed) != one
+        with pytest.raises(DactylError, match=r"object\.parts differs"):
+            require_same(one, textured(changed), "there", to_a_network=True)
 
 
 def test_what_differs_is_named() -> None:

@@ -17,6 +17,7 @@ from scipy.spatial.transform import Rotation
 
 from datagen.sim.actuation import ActionDelay, ActionNoise, Actuation, Backlash
 from datagen.sim.environment import Environment
+from datagen.sim.geom_meshes import mesh_triangles
 from datagen.sim.interface import Observation
 from datagen.sim.objects import OBJECT_SIZES
 from datagen.sim.physics import Physics, PhysicsRandomization
@@ -116,7 +117,7 @@ def test_derived_constants_follow(randomized: Batch) -> None:
 
 
 def test_a_prism_takes_the_mesh_of_its_size() -> None:
-    prism = compile_scene(scene("prism"))
+    prism = compile_scene(scene("prism"), object_sizes=True)
     batch = Batch(prism.model, nsim=40, nthread=1)
     physics = Physics(PhysicsRandomization(), prism, batch)
     for world in range(40):
@@ -138,7 +139,8 @@ BOX = Piece(kind="box", size=np.array([0.02, 0.01, 0.01]))
 
 def built_of(pieces: tuple[Piece, ...]) -> SimScene:
     block = scene("block")
-    return compile_scene(msgspec.structs.replace(block, object=msgspec.structs.replace(block.object, pieces=pieces)))
+    whole = msgspec.structs.replace(block, object=msgspec.structs.replace(block.object, pieces=pieces))
+    return compile_scene(whole, object_sizes=True)
 
 
 @pytest.mark.parametrize("shape", ["one hull beside the origin", "two hulls", "box and hull", "hull and box"])
@@ -175,6 +177,40 @@ def test_whatever_an_object_is_made_of_grows_as_a_whole(shape: str) -> None:
                 for model, mesh in ((nominal.model, ours), (expected.model, theirs))
             )
             np.testing.assert_allclose(one, other, atol=1e-8)
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+def test_a_regular_piece_stays_as_it_lies_when_it_grows(pieces: int) -> None:
+    """Found: MuJoCo turns meshes to principal axes, of which a cube has any, so that its sizes lay in other ways."""
+    turn = Rotation.from_rotvec([0.3, 0.8, -0.5]).as_matrix()
+    cube = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]) @ turn.T
+    cube += np.random.default_rng(2).normal(0, 1e-6, cube.shape)  # as decompositions and files round
+    places = [(0.0, 0.0, 0.0), (0.05, 0.0, 0.0)][:pieces]
+    hulls = tuple(Piece(kind="hull", vertices=0.02 * cube + place) for place in places)
+    built = built_of(hulls)
+    model, geoms = built.model, built.object_geoms
+    sizes = [model.mesh(f"object/{index}").id for index in range(len(OBJECT_SIZES))]
+    assert (np.abs(model.mesh_quat[sizes] @ model.mesh_quat[model.geom_dataid[geoms[0]]]) < 0.99).any()
+    worlds = len(OBJECT_SIZES)
+    batch = Batch(model, nsim=worlds, nthread=1)
+    places_of, turns = batch.bind("geom_xpos"), batch.bind("geom_xmat")
+    only_size = [PhysicsRandomization(Uniform(size, size), None, None, None, None, None, None) for size in OBJECT_SIZES]
+    physics = Physics(only_size[0], built, batch)
+    for world, config in enumerate(only_size):
+        physics.config = config
+        physics.begin(world, episode(0))
+    batch.qpos[:, built.object_qpos : built.object_qpos + 7] = (0, 0, 0, 1, 0, 0, 0)
+    batch.forward(np.arange(worlds))
+    for world, size in enumerate(OBJECT_SIZES):
+        for geom, hull in zip(geoms, hulls, strict=True):
+            vertices = mesh_triangles(model, int(batch.expand("geom_dataid")[world, geom])).vertices
+            there = vertices @ turns[world, geom].reshape(3, 3).T + places_of[world, geom]
+            assert hull.vertices is not None
+            off = np.linalg.norm(there[:, None] - size * hull.vertices, axis=-1).min(axis=1)
+            assert off.max() < 1e-6
+            low, high = (batch.expand("geom_aabb")[world, geom].reshape(2, 3).T @ sign for sign in ((1, -1), (1, 1)))
+            assert (vertices >= low - 1e-7).all()
+            assert (vertices <= high + 1e-7).all()
 
 
 def actuation(
@@ -522,3 +558,12 @@ def test_hidden_numbers_hold_every_parameter_of_the_physics(name: str) -> None:
 def test_impossible_values_are_refused(wrong: Callable[[], object]) -> None:
     with pytest.raises(ValueError, match=r".+"):
         wrong()
+
+
+def test_everything_can_be_randomized_without_a_hand() -> None:
+    """Found: a traceback, for want of fingertips and actuators."""
+    environment = Environment(scene("trifinger-cube"), 0, 2, 1, EVERYTHING)
+    environment.reset([0, 1], [0, 1])
+    environment.step(np.zeros((2, 0)))
+    off = environment.sense()["object_position"] - environment.observe()["object_position"]
+    assert np.abs(off).max() > 0

@@ -24,11 +24,11 @@ from datagen.policy.features import INPUTS
 from datagen.policy.layout import SHADOW
 from datagen.policy.network import Actor, Normaliser, save_policy
 from datagen.sim.complete import complete_scene
-from datagen.sim.environment import Environment
+from datagen.sim.environment import INITIAL_STEPS, Environment
 from datagen.sim.interface import Observation
 from datagen.sim.outcome import Outcome
 from datagen.states.collect import StatesConfig, collect
-from datagen.states.files import REJECTIONS, Columns, load_states, states_fingerprint
+from datagen.states.files import REJECTIONS, Columns, load_states, read_manifest, states_fingerprint
 from datagen.states.parts import PartTask, StatesPart, _rejections
 from datagen.workers.stream import OrderedStream
 from tests.datasets import reseal
@@ -213,6 +213,43 @@ def test_a_part_is_cut_where_simulation_would_have_stopped(
             np.testing.assert_array_equal(columns[key], values)
 
 
+def test_a_part_reports_each_step_from_the_first(finished: StatesConfig) -> None:
+    """Found: a long stride, or an object that is lost often as episodes begin, was taken for a process that hangs."""
+    task = PartTask(replace(finished, stride=10), complete_scene(finished.scene), finished.policy, threads=2)
+    kept: list[int] = []
+    part = task.simulate(0, 1_000, kept.append)
+    assert sum(kept) == sum(len(row["episode"]) for row in part.rows)
+    first = kept.index(4)  # the states of all worlds, of the first step
+    assert kept[:first] == [0] * first
+    assert first >= INITIAL_STEPS
+    assert len(kept[first:]) >= finished.episode_steps
+
+
+def test_another_simulation_is_another_folder(
+    finished: StatesConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(finished.output, tmp_path / "states")
+    config = replace(finished, output=tmp_path / "states")
+    assert "simulation" not in config.identity(complete_scene(config.scene)), "as before there were versions"
+    monkeypatch.setattr("datagen.states.collect.SIMULATION", 2)
+    with pytest.raises(DactylError, match="simulation: None there, 2 here"):
+        collect(config)
+
+
+def test_the_manifest_names_the_versions_of_all_parts(
+    finished: StatesConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(finished, output=tmp_path, count=17)
+    collect(config)
+    present = read_manifest(tmp_path).versions
+    assert read_manifest(tmp_path).parts[0].versions == present
+    monkeypatch.setattr("datagen.states.files.package_versions", lambda names: {**present, "mujoco": "99.0"})
+    collect(replace(config, count=COUNT))
+    found = read_manifest(tmp_path)
+    assert found.versions == {**present, "mujoco": f"{present['mujoco']}, 99.0"}
+    assert load_states(tmp_path).episode.shape == (COUNT,)
+
+
 def test_threads_do_not_matter_to_a_network(tmp_path: Path) -> None:
     path = tmp_path / "mine.pt"
     write_policy(path, seed=0)
@@ -338,7 +375,7 @@ def test_parts_without_any_state_are_not_made_for_ever(tmp_path: Path, monkeypat
     def lost(self: Environment) -> Observation:
         return observe(self) | {"object_position": np.full((self.worlds, 3), 9.0)}
 
-    def begin(self: Environment, worlds: np.ndarray, episodes: np.ndarray) -> np.ndarray:
+    def begin(self: Environment, worlds: np.ndarray, episodes: np.ndarray, *_: object) -> np.ndarray:
         return np.zeros(len(worlds), dtype=np.int64)
 
     monkeypatch.setattr(Environment, "observe", lost)

@@ -90,6 +90,13 @@ def test_the_image_spans_zero_to_its_size() -> None:
     np.testing.assert_allclose(pixels, [[150, 100], [150, 0], [150, 200], [300, 100]], atol=1e-9)
 
 
+def test_what_lies_in_an_image_is_asked_of_each_camera_with_its_own_size() -> None:
+    pixels = np.array([[0.0, 0.0], [30.0, 20.0], [30.1, 5.0], [5.0, -0.1], [np.nan, np.nan]])
+    assert cameras.in_image(pixels, 30, 20).tolist() == [True, True, False, False, False]
+    both = cameras.in_image(np.stack([pixels, pixels]), [30, 40], [20, 10])
+    assert both.tolist() == [[True, True, False, False, False], [True, False, True, False, False]]
+
+
 def test_points_behind_the_camera_project_to_nan() -> None:
     camera = straight(40.0, 200, 200)
     matrix, transform = camera.intrinsics, camera.extrinsics

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from vision.geometry.rotations import FloatArray, rigid_transform
 
@@ -186,6 +186,19 @@ def project(points: ArrayLike, cameras: Pinhole) -> FloatArray:
     depth = np.where(in_camera[..., 2:] > 0, homogeneous[..., 2:], math.nan)
     pixels: FloatArray = homogeneous[..., :2] / depth
     return pixels
+
+
+def in_image(pixels: ArrayLike, width: ArrayLike, height: ArrayLike) -> NDArray[np.bool_]:
+    """Return which of the pixels (..., N, 2) lie within their cameras' images, borders included, (..., N). NaN, for a
+    point behind a camera, does not.
+
+    Args:
+        pixels: (..., N, 2), as :func:`project` returns them.
+        width: (...) of the images, pixels.
+        height: (...) of the images, pixels.
+    """
+    pixels, sizes = np.asarray(pixels), np.stack([width, height], axis=-1)[..., None, :]
+    return np.asarray(((pixels >= 0) & (pixels <= sizes)).all(axis=-1))
 
 
 def project_torch(points: Tensor, cameras: Cameras, min_depth: float = 1e-3) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -15,23 +16,35 @@ _AT_ONCE = 256  # points: for a ball's centre every triangle is the closest one
 _ROUNDING = 1 + 1e-9
 
 
-def surface_distance(solid: Any, points: FloatArray) -> FloatArray:
-    """Return the distances (N,) of points (N, 3) from the surface of a ``trimesh.Trimesh``, metres."""
-    closest, _ = closest_on_surface(solid, points)
-    distance: FloatArray = np.linalg.norm(closest - points, axis=1)
-    return distance
+class Surface:
+    """Surface of a ``trimesh.Trimesh`` that is indexed once, at the first of any number of queries.
 
+    Args:
+        solid: the mesh; it must not change.
+    """
 
-def closest_on_surface(solid: Any, points: FloatArray) -> tuple[FloatArray, np.ndarray]:
-    """Return the closest points (N, 3) on the surface to points (N, 3), and the triangles (N,) that they lie on."""
-    samples, sampled = sample_with_faces(solid, _SAMPLES)
-    guesses = sampled[cKDTree(samples).query(points, k=_GUESSES)[1]]  # (N, G)
-    triangles = _Triangles(solid.triangles)
-    found = [
-        triangles.closest(points[part], guesses[part])
-        for part in np.array_split(np.arange(len(points)), -(-len(points) // _AT_ONCE))
-    ]
-    return np.concatenate([place for place, _ in found]), np.concatenate([face for _, face in found])
+    def __init__(self, solid: Any) -> None:
+        self.solid = solid
+
+    @functools.cached_property
+    def _index(self) -> tuple[cKDTree, np.ndarray, _Triangles]:
+        samples, sampled = sample_with_faces(self.solid, _SAMPLES)
+        return cKDTree(samples), sampled, _Triangles(self.solid.triangles)
+
+    def closest(self, points: FloatArray) -> tuple[FloatArray, np.ndarray]:
+        """Return the closest points (N, 3) on the surface to points (N, 3), and the triangles (N,) that they lie on."""
+        samples, sampled, triangles = self._index
+        guesses = sampled[samples.query(points, k=_GUESSES)[1]]  # (N, G)
+        found = [
+            triangles.closest(points[part], guesses[part])
+            for part in np.array_split(np.arange(len(points)), -(-len(points) // _AT_ONCE))
+        ]
+        return np.concatenate([place for place, _ in found]), np.concatenate([face for _, face in found])
+
+    def distance(self, points: FloatArray) -> FloatArray:
+        """Return the distances (N,) of points (N, 3) from the surface, in its unit."""
+        distance: FloatArray = np.linalg.norm(self.closest(points)[0] - points, axis=1)
+        return distance
 
 
 class _Triangles:

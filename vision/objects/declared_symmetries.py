@@ -8,6 +8,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from vision.geometry.rotations import FloatArray, is_rotation
+from vision.objects.closest_points import Surface
 from vision.objects.mesh_points import group
 from vision.objects.mesh_symmetries import GOLDEN, TOLERANCE, distance_beside, middle_of
 from vision.objects.symmetries import Symmetries, parallel
@@ -48,10 +49,10 @@ class SymmetriesFile(Plain, frozen=True):
         Raises:
             ValueError: a declared motion is not a rotation, or not a symmetry of the mesh.
         """
-        centre = middle_of(solid)
+        centre, surface = middle_of(solid), Surface(solid)
 
         def check(rotation: FloatArray, which: str) -> None:
-            distance = distance_beside(solid, rotation, centre)
+            distance = distance_beside(surface, rotation, centre)
             if distance > TOLERANCE * diameter:
                 raise ValueError(
                     f"symmetries.{which}: turned so, the surface is up to {1000 * distance:.3g} mm beside itself "

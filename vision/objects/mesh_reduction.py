@@ -18,7 +18,7 @@ from vision.geometry.rotations import FloatArray
 from vision.io.json_values import canonical_json
 from vision.io.user_cache import keep, recall
 from vision.machine.versions import package_version
-from vision.objects.closest_points import surface_distance
+from vision.objects.closest_points import Surface
 from vision.objects.mesh_points import sample_surface
 
 _STEP = 0.8  # fractions are powers of it, so that measurements can be reused
@@ -50,6 +50,7 @@ def reduced(
             the given ones (V,) became.
     """
     points, faces = np.asarray(vertices, np.float32), np.asarray(faces, np.int32)
+    whole = Surface(_solid(points.astype(np.float64), faces))
     mesh = hashlib.sha256(points.tobytes() + faces.tobytes()).hexdigest()
     for step in range(math.ceil(math.log(max(fraction, _FEWEST / len(faces)), _STEP) - _ROUNDING), 0, -1):
         key = _key(mesh, step)
@@ -58,7 +59,7 @@ def reduced(
             continue
         found = collapsed(points, faces, _STEP**step)
         if deviation is None:
-            deviation = _deviation(points, faces, *found[:2])
+            deviation = _deviation(whole, *found[:2])
             keep(_GROUP, key, repr(deviation).encode(), _MOST_BYTES_OF_ALL)
         if deviation <= tolerance:
             return found
@@ -91,16 +92,20 @@ def collapsed(vertices: np.ndarray, faces: np.ndarray, fraction: float) -> tuple
     return np.asarray(kept, np.float64), np.asarray(fewer, np.int32), np.asarray(onto)
 
 
-def _deviation(points: np.ndarray, faces: np.ndarray, vertices: FloatArray, fewer: np.ndarray) -> float:
+def _deviation(before: Surface, vertices: FloatArray, fewer: np.ndarray) -> float:
     """Return the distance within which nearly all of either surface lies from the other one."""
-    import trimesh
-
-    before = trimesh.Trimesh(points.astype(np.float64), faces, process=False)
-    after = trimesh.Trimesh(vertices, fewer, process=False)
+    after = _solid(vertices, fewer)
     if not len(fewer) or not after.area > 0:
         return math.inf
-    return max(_apart(before, after), _apart(after, before))
+    there = Surface(after)
+    return max(_apart(before, there), _apart(there, before))
 
 
-def _apart(one: Any, other: Any) -> float:
-    return float(np.quantile(surface_distance(other, sample_surface(one, _PROBES)), _SHARE))
+def _solid(vertices: FloatArray, faces: np.ndarray) -> Any:
+    import trimesh
+
+    return trimesh.Trimesh(vertices, faces, process=False)
+
+
+def _apart(one: Surface, other: Surface) -> float:
+    return float(np.quantile(other.distance(sample_surface(one.solid, _PROBES)), _SHARE))

@@ -6,7 +6,6 @@ searches for undeclared symmetries.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +14,8 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from vision.geometry.rotations import FloatArray
-from vision.objects.closest_points import closest_on_surface, surface_distance
+from vision.io.png import png_pixels
+from vision.objects.closest_points import Surface
 from vision.objects.mesh_points import sample_surface, sample_with_faces
 from vision.objects.pose_object import Part, PoseObject
 from vision.objects.symmetries import symmetric_distance
@@ -40,10 +40,10 @@ def middle_of(solid: Any) -> FloatArray:
     return np.asarray(np.average(solid.triangles_center, axis=0, weights=solid.area_faces))  # it has no volume
 
 
-def distance_beside(solid: Any, rotation: FloatArray, centre: FloatArray) -> float:
+def distance_beside(surface: Surface, rotation: FloatArray, centre: FloatArray) -> float:
     """Return the largest deviation of a surface from itself after a rotation (3, 3) about a point (3,); metres."""
-    points = np.concatenate([sample_surface(solid, 2000), solid.vertices[:2000]])
-    return float(surface_distance(solid, _turned(points, rotation, centre)).max())
+    points = np.concatenate([sample_surface(surface.solid, 2000), surface.solid.vertices[:2000]])
+    return float(surface.distance(_turned(points, rotation, centre)).max())
 
 
 def undeclared_symmetry(target: PoseObject) -> str | None:
@@ -53,7 +53,7 @@ def undeclared_symmetry(target: PoseObject) -> str | None:
 
     solid = trimesh.Trimesh(target.mesh.vertices, target.mesh.faces)
     centre, rough = middle_of(solid), sample_surface(solid, _ROUGH_SAMPLES)
-    tree, colors = cKDTree(rough), _Colors(target)
+    tree, colors, surface = cKDTree(rough), _Colors(target), Surface(solid)
 
     def same(axis: FloatArray, angle: float) -> bool:
         rotation = Rotation.from_rotvec(angle * axis).as_matrix()
@@ -61,7 +61,7 @@ def undeclared_symmetry(target: PoseObject) -> str | None:
             return False  # declared, or the identity
         if np.max(tree.query(_turned(rough[:300], rotation, centre))[0]) > _ROUGH * target.diameter:
             return False
-        if distance_beside(solid, rotation, centre) >= TOLERANCE * target.diameter:
+        if distance_beside(surface, rotation, centre) >= TOLERANCE * target.diameter:
             return False
         if (colors.differences(rotation, centre, every=20) > _MARK_COLOR).mean() > 5 * _MARK_AREA:
             return False  # most rotations, long before all points are compared
@@ -103,24 +103,25 @@ class _Colors:
         import trimesh
 
         self._parts = target.parts
-        self._solids = [trimesh.Trimesh(part.mesh.vertices, part.mesh.faces, process=False) for part in target.parts]
+        solids = [trimesh.Trimesh(part.mesh.vertices, part.mesh.faces, process=False) for part in target.parts]
+        self._surfaces = [Surface(solid) for solid in solids]
         each = max(1, _COLOR_SAMPLES // len(self._parts))
-        sampled = [sample_with_faces(solid, each) for solid in self._solids]
+        sampled = [sample_with_faces(solid, each) for solid in solids]
         self._points = np.concatenate([points for points, _ in sampled])
         self._colors = np.concatenate([_colors(part, *one) for part, one in zip(self._parts, sampled, strict=True)])
 
     def differences(self, rotation: FloatArray, centre: FloatArray, every: int = 1) -> FloatArray:
         """Return by how much the colour at each point (N,) differs from the one that a rotation (3, 3) about a centre
         (3,) carries there: the mean of the channels, in [0, 1]. ``every`` compares one point in so many."""
-        there = _colors_at(self._parts, self._solids, _turned(self._points[::every], rotation, centre))
+        there = _colors_at(self._parts, self._surfaces, _turned(self._points[::every], rotation, centre))
         return np.asarray(np.abs(self._colors[::every] - there).mean(axis=1))
 
 
-def _colors_at(parts: Sequence[Part], solids: Sequence[Any], points: FloatArray) -> FloatArray:
+def _colors_at(parts: Sequence[Part], surfaces: Sequence[Surface], points: FloatArray) -> FloatArray:
     """Return colours (N, 3) at the points of the parts' surfaces that are closest to points (N, 3)."""
     nearest, colors = np.full(len(points), np.inf), np.zeros((len(points), 3))
-    for part, solid in zip(parts, solids, strict=True):
-        closest, faces = closest_on_surface(solid, points)
+    for part, surface in zip(parts, surfaces, strict=True):
+        closest, faces = surface.closest(points)
         distance = np.linalg.norm(closest - points, axis=1)
         nearer = distance < nearest
         nearest[nearer], colors[nearer] = distance[nearer], _colors(part, closest[nearer], faces[nearer])
@@ -134,7 +135,6 @@ def _turned(points: FloatArray, rotation: FloatArray, centre: FloatArray) -> Flo
 def _colors(part: Part, points: FloatArray, faces: np.ndarray) -> FloatArray:
     """Return colours (N, 3) of a part at points (N, 3) of its triangles (N,)."""
     import trimesh
-    from PIL import Image
 
     mesh = part.mesh
     colors = np.tile(np.asarray(part.color), (len(points), 1))
@@ -142,8 +142,7 @@ def _colors(part: Part, points: FloatArray, faces: np.ndarray) -> FloatArray:
         return colors
     weight = trimesh.triangles.points_to_barycentric(mesh.vertices[mesh.faces[faces]], points)
     u, v = np.einsum("nc,ncx->xn", np.nan_to_num(weight), mesh.uv[mesh.faces[faces]])
-    with Image.open(io.BytesIO(part.texture), formats=["PNG"]) as image:
-        texels = np.asarray(image.convert("RGB")) / 255
+    texels = png_pixels(part.texture) / 255
     height, width = texels.shape[:2]
     rows, columns = np.floor((-v % 1) * height).astype(int), np.floor((u % 1) * width).astype(int)
     return np.asarray(colors * texels[rows.clip(0, height - 1), columns.clip(0, width - 1)])

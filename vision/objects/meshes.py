@@ -20,7 +20,7 @@ from vision.objects.mesh_points import (
     wireframe,
 )
 from vision.objects.mesh_reading import make_parts, read_geometries
-from vision.objects.pose_object import Color, Piece, PoseObject, joined
+from vision.objects.pose_object import Color, Piece, PoseObject, diameter_of, joined
 from vision.objects.symmetries import Symmetries
 from vision.plain import Plain, Vector3
 
@@ -85,7 +85,7 @@ class MeshFile(Plain, frozen=True, tag_field="kind", tag="mesh"):
             for geometry in geometries:
                 geometry.faces = geometry.faces[:, ::-1]
         points = error_points(solid, _MOST_POINTS)
-        diameter = float(np.linalg.norm(points[:, None] - points[None], axis=-1).max())
+        diameter = diameter_of(points)
         symmetries = self.symmetries.build(solid, diameter, self.file)
         lines, normals = wireframe(solid)
         return PoseObject(

@@ -171,7 +171,7 @@ class PoseObject(Plain, frozen=True):
     @functools.cached_property
     def diameter(self) -> float:
         """Largest distance between two of its points, metres."""
-        return float(np.linalg.norm(self.points[:, None] - self.points[None], axis=-1).max())
+        return diameter_of(self.points)
 
     @property
     def mesh(self) -> Mesh:
@@ -196,6 +196,11 @@ class PoseObject(Plain, frozen=True):
         outer = faces[np.bincount(once, minlength=kinds.max() + 1)[kinds] == 1]
         used, renumbered = np.unique(outer, return_inverse=True)
         return Mesh(vertices=vertices[used], faces=renumbered.reshape(-1, 3)), read_only(colors[used])
+
+
+def diameter_of(points: FloatArray) -> float:
+    """Return the largest distance between two of some points (P, 3), in their unit."""
+    return float(np.linalg.norm(points[:, None] - points[None], axis=-1).max())
 
 
 def joined(pieces: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:

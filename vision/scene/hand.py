@@ -13,6 +13,8 @@ import numpy as np
 from vision.plain import Plain, Vector3, check_name, read_only
 from vision.scene.landmarks import Landmarks
 
+_NAMED = ("package", "menagerie")  # sources that are no paths
+
 
 class Nail(Plain, frozen=True):
     """A spot behind a fingernail, which hides that finger's motion-capture marker when it is touched.
@@ -93,6 +95,11 @@ class Hand(Plain, frozen=True):
         named = {*self.initial_pose, *self.wrist, *(() if self.landmarks is None else self.landmarks.joints)}
         if self.joints and (unknown := sorted(named - {*self.joints})):
             raise ValueError(f"joint '{unknown[0]}' is none of the hand's: {', '.join(self.joints)}")
+
+    @property
+    def is_file(self) -> bool:
+        """Whether ``source`` is the path of a file, which differs between folders and machines."""
+        return self.source.partition(":")[0] not in _NAMED
 
     @functools.cached_property
     def start(self) -> np.ndarray:

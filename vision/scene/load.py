@@ -143,7 +143,7 @@ def _is_file(path: Path) -> bool:
 def _finished(file: Any, folder: Path, where: str) -> Any:
     """Build an object from its description, or complete a hand's path, relative to ``folder``; return a rig's file as
     it is."""
-    if isinstance(file, Hand) and ":" not in file.source:
+    if isinstance(file, Hand) and file.is_file:
         return replace(file, source=os.path.realpath(folder / file.source))
     if isinstance(file, MeshFile):
         return _built(lambda: file.build(folder), where)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from vision.errors import DactylError
 from vision.io.json_values import fingerprint
+from vision.io.png import pixels_sha256
 from vision.objects.pose_object import PoseObject
 from vision.plain import Plain, alike, check_name, from_plain, to_plain, to_rounded
 from vision.rigs.rig import Rig
@@ -49,8 +50,12 @@ class Scene(Plain, frozen=True):
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the whole scene, the same on every machine: equal scenes have equal ones."""
-        return fingerprint(to_rounded(self))
+        """SHA-256 of the whole scene, the same on every machine, wherever files lie: equal scenes have equal ones."""
+        plain: dict[str, Any] = to_rounded(self)
+        plain["object"]["parts"] = _by_pixels(self.object, plain["object"]["parts"])
+        if self.hand is not None and self.hand.sha256 and self.hand.is_file:  # its content identifies it
+            del plain["hand"]["source"]
+        return fingerprint(plain)
 
     @property
     def landmarks(self) -> Landmarks | None:
@@ -113,10 +118,17 @@ def _with_letters(value: Any) -> Any:
 PARTS = ("object", "rig", "hand", "background", "workspace")
 _SEEN = ("object", "rig", "hand")  # the parts that a network's output depends on
 _SEEN_OF_HAND = {"name", "joints", "landmarks"}  # its model and initial pose may change
+_UNSEEN_OF_OBJECT = {"mass", "pieces", "shape_symmetries"}  # how it moves, and which turns data and policies use
 
 
 def require_same(
-    ours: Scene, theirs: Scene, what: str, parts: Sequence[str] = PARTS, *, to_a_network: bool = False
+    ours: Scene,
+    theirs: Scene,
+    what: str,
+    parts: Sequence[str] = PARTS,
+    *,
+    to_a_network: bool = False,
+    free: Collection[str] = (),
 ) -> None:
     """Raise DactylError, naming the part that differs, unless two scenes show the same, up to rounding errors.
 
@@ -128,25 +140,39 @@ def require_same(
         theirs: the scene that was found.
         what: where it was found, for the message.
         parts: parts of the scenes to compare.
-        to_a_network: whether to compare only what a network's output depends on: object, rig, and its knowledge of the
-            hand.
+        to_a_network: whether to compare only what a network's output depends on: how the object looks, rig, and
+            its knowledge of the hand.
+        free: keys of the parts that may differ.
     """
     for part in _SEEN if to_a_network else parts:
         one, other = getattr(ours, part), getattr(theirs, part)
-        compared, found = (_compared(each, to_a_network) for each in (one, other))
+        compared, found = (_compared(each, to_a_network, free) for each in (one, other))
         if not alike(compared, found):
             key = next((key for key in {**compared, **found} if not alike(compared.get(key), found.get(key))), "")
             raise DactylError(f"{what}: {_difference(part, one, other, key)}; use what was made of the same scene")
 
 
-def _compared(part: Any, seen: bool) -> dict[str, Any]:
+def _compared(part: Any, seen: bool, free: Collection[str]) -> dict[str, Any]:
     """Return the compared values of a part of a scene, by key; empty for a missing part."""
     plain: dict[str, Any] = {} if part is None else to_plain(part)
+    keys = plain.keys() - {*free}
     if isinstance(part, Hand):
-        return {key: value for key, value in plain.items() if (key in _SEEN_OF_HAND if seen else key != "source")}
+        keys = keys & _SEEN_OF_HAND if seen else keys - {"source"}
+    if isinstance(part, PoseObject):
+        keys = keys - _UNSEEN_OF_OBJECT if seen else keys
+        plain["parts"] = _by_pixels(part, plain["parts"])
     if isinstance(part, Rig):
         plain["cameras"] = [{**camera, "distortion": None} for camera in plain["cameras"]]
-    return plain
+    return {key: value for key, value in plain.items() if key in keys}
+
+
+def _by_pixels(target: PoseObject, parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the plain parts of an object with the hash of a texture's pixels in its place: the bytes of a PNG file
+    depend on who compressed it."""
+    return [
+        {**plain, "texture": None if part.texture is None else pixels_sha256(part.texture)}
+        for part, plain in zip(target.parts, parts, strict=True)
+    ]
 
 
 def _difference(part: str, ours: Any, theirs: Any, key: str) -> str:
