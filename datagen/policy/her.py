@@ -55,6 +55,8 @@ class Learning:
         actor_critics: number of critics whose least value the actor ascends. With several, it leaves the actions of
             the experience only where all of them agree, which matters most after `init`.
         averaging: fraction by which target networks follow the trained ones in each update.
+        policy_averaging: fraction by which the policy that is saved follows the trained actor in each of the actor's
+            updates. A mean over many updates acts better than the last of them; 1 saves the trained actor itself.
         smoothing: standard deviation of noise on the actions that targets are computed from, clipped at twice as much
             (TD3, arXiv 1802.09477), so that the actor cannot exploit critics that are wrong about single actions.
         action_cost: weight of the actions' mean square in the actor's loss.
@@ -72,6 +74,7 @@ class Learning:
     actor_every: int = 1
     actor_critics: int = 1
     averaging: float = 0.005
+    policy_averaging: float = 1.0
     smoothing: float = 0.0
     action_cost: float = 0.1
     hindsight: Hindsight = field(default_factory=Hindsight)
@@ -86,8 +89,9 @@ class Learning:
             raise ValueError(
                 f"actor_critics: must be at most critic.count ({self.critic.count}), got {self.actor_critics}"
             )
-        if not 0 < self.averaging <= 1:
-            raise ValueError(f"averaging: must lie in (0, 1], got {self.averaging}")
+        for name in ("averaging", "policy_averaging"):
+            if not 0 < (value := getattr(self, name)) <= 1:
+                raise ValueError(f"{name}: must lie in (0, 1], got {value}")
         if not 0 <= self.smoothing <= 1:
             raise ValueError(f"smoothing: must lie in [0, 1], got {self.smoothing}")
 
@@ -125,6 +129,7 @@ class Learner(PartsLearner):
             part.to(self.device)
         self.target_actor = copy.deepcopy(self.actor).requires_grad_(False)
         self.given = copy.deepcopy(self.target_actor)
+        self.saved_actor = self.actor if config.policy_averaging == 1 else copy.deepcopy(self.target_actor)
         self.target_critics = copy.deepcopy(self.critics).requires_grad_(False)
         self.actor_optimizer = torch.optim.Adam(self.actor.parameters(), config.learning_rate, fused=True)
         self.critic_optimizer = torch.optim.Adam(self.critics.parameters(), config.learning_rate, fused=True)
@@ -142,6 +147,7 @@ class Learner(PartsLearner):
         self.actor.take_on(actor)
         self.target_actor.load_state_dict(self.actor.state_dict())
         self.given.load_state_dict(self.actor.state_dict())
+        self.saved_actor.load_state_dict(self.actor.state_dict())
         self.normaliser.load_state_dict(normaliser.state_dict())
 
     def update(
@@ -180,9 +186,8 @@ class Learner(PartsLearner):
         self.updates += 1
         if actor and self.updates % self.config.actor_every == 0:
             figures |= self._improve(batch.now, anchor)
-        with torch.no_grad():
-            for trained, slow in ((self.actor, self.target_actor), (self.critics, self.target_critics)):
-                torch._foreach_lerp_(list(slow.parameters()), list(trained.parameters()), self.config.averaging)
+        follow(self.target_actor, self.actor, self.config.averaging)
+        follow(self.target_critics, self.critics, self.config.averaging)
         return figures
 
     def _improve(self, now: dict[str, Tensor], anchor: float) -> dict[str, float]:
@@ -193,6 +198,8 @@ class Learner(PartsLearner):
         self.actor_optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.actor_optimizer.step()
+        if self.saved_actor is not self.actor:
+            follow(self.saved_actor, self.actor, self.config.policy_averaging)
         self.critics.requires_grad_(True)
         return {"chosen_logit": gain.item(), "action_square": cost.item()}
 
@@ -225,7 +232,8 @@ class Learner(PartsLearner):
         return gain, (chosen**2).mean(), distance
 
     def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
-        return {
+        averaged = {} if self.saved_actor is self.actor else {"saved_actor": self.saved_actor}
+        return averaged | {
             "actor": self.actor,
             "critics": self.critics,
             "target_actor": self.target_actor,
@@ -235,6 +243,12 @@ class Learner(PartsLearner):
             "actor_optimizer": self.actor_optimizer,
             "critic_optimizer": self.critic_optimizer,
         }
+
+
+@torch.no_grad()
+def follow(slow: nn.Module, trained: nn.Module, fraction: float) -> None:
+    """Move the weights of a network by a fraction of the way to those of another one."""
+    torch._foreach_lerp_(list(slow.parameters()), list(trained.parameters()), fraction)
 
 
 def tensors(view: Moments, normaliser: Normaliser, device: torch.device) -> dict[str, Tensor]:

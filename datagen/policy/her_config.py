@@ -25,7 +25,9 @@ from vision.scene.load import check_scene
 from vision.scene.scene import Scene
 
 _OF_CRITICS = {"critics_first", "first_updates", "anchor", "anchor_steps"}
-_LEARNT_BY_CRITICS = {"critic", "actor_every", "actor_critics", "averaging", "smoothing", "action_cost"}
+_LEARNT_BY_CRITICS = {
+    "critic", "actor_every", "actor_critics", "averaging", "policy_averaging", "smoothing", "action_cost",
+}  # fmt: skip
 """Keys of a training and of its ``learning`` that a student, which has no critics, would ignore."""
 
 
@@ -181,4 +183,4 @@ class HerConfig:
         free = (
             "output", "steps", "threads", "torch_threads", "device", "compile", "log_steps", "checkpoint_s",
         )  # fmt: skip
-        return identity_of(self, free)
+        return identity_of(self, free, {"learning.policy_averaging": 1.0})

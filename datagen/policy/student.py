@@ -38,6 +38,7 @@ class Student(PartsLearner):
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self.actor = config.actor(teacher.layout, hidden).to(self.device)
+        self.saved_actor = self.actor
         self.teacher = copy.deepcopy(teacher).requires_grad_(False).to(self.device)
         self.normaliser = copy.deepcopy(normaliser).to(self.device)
         self.optimizer = torch.optim.Adam(self.actor.parameters(), config.learning_rate)

@@ -213,7 +213,7 @@ class Training:
             "core_seconds": round(self.core_seconds),
             "config": self.config.identity(),
         }
-        save_policy(self.config.output / POLICY, self.learner.actor, self.learner.normaliser, about)
+        save_policy(self.config.output / POLICY, self.learner.saved_actor, self.learner.normaliser, about)
         self.journal.draw()
 
     def _resume(self, path: Path) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import csv
 import io
 import multiprocessing
@@ -157,6 +158,27 @@ def test_the_learner_finds_the_action_that_pays(critic: str) -> None:
     assert figures["critic_loss"] < 0.5  # 0.62 is to know no more than how often it pays
     chosen = act(learner.actor, tensors(now, learner.normaliser, learner.device)).detach().numpy()
     assert np.abs(chosen[:, 0] - now.goal[:, 0]).mean() < 0.2  # 0.4 for an actor that is always in the middle
+
+
+def test_the_saved_policy_is_a_mean_over_updates() -> None:
+    """It follows the trained actor by a fraction in each update, and goes on from a checkpoint."""
+    learner = Learner(replace(LEARNING, policy_averaging=0.25), SHADOW, HIDDEN, seed=0)
+    plain = Learner(LEARNING, SHADOW, HIDDEN, seed=0)
+    assert plain.saved_actor is plain.actor
+    rng, expected = np.random.default_rng(0), copy.deepcopy(learner.actor.state_dict())
+    for _ in range(3):
+        now = view(rng, 512)
+        action = rng.uniform(-1, 1, (512, 20)).astype(np.float32)
+        sample = Transitions(now, action, np.zeros(512, np.float32), np.zeros(512, np.float32), now)
+        learner.update(sample, np.random.default_rng(1))
+        trained = learner.actor.state_dict()
+        expected = {name: 0.75 * before + 0.25 * trained[name] for name, before in expected.items()}
+    torch.testing.assert_close(dict(learner.saved_actor.state_dict()), expected)
+    again = Learner(replace(LEARNING, policy_averaging=0.25), SHADOW, HIDDEN, seed=5)
+    again.load_state_dict(learner.state_dict())
+    torch.testing.assert_close(dict(again.saved_actor.state_dict()), expected)
+    again.take_on(plain.actor, plain.normaliser)
+    torch.testing.assert_close(dict(again.saved_actor.state_dict()), dict(plain.actor.state_dict()))
 
 
 def test_actors_see_what_sensors_report_and_critics_what_is() -> None:
