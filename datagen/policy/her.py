@@ -232,8 +232,7 @@ class Learner(PartsLearner):
         return gain, (chosen**2).mean(), distance
 
     def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
-        averaged = {} if self.saved_actor is self.actor else {"saved_actor": self.saved_actor}
-        return averaged | {
+        parts: dict[str, nn.Module | torch.optim.Optimizer] = {
             "actor": self.actor,
             "critics": self.critics,
             "target_actor": self.target_actor,
@@ -243,6 +242,7 @@ class Learner(PartsLearner):
             "actor_optimizer": self.actor_optimizer,
             "critic_optimizer": self.critic_optimizer,
         }
+        return parts if self.saved_actor is self.actor else parts | {"saved_actor": self.saved_actor}
 
 
 @torch.no_grad()
