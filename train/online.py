@@ -32,7 +32,6 @@ from train.batches import BATCH_KEYS, Batch, collate
 from train.online_config import OnlineConfig
 from train.online_device import DeviceBatches
 from vision.errors import DactylError
-from vision.machine.hardware import count_or_cores
 from vision.scene.scene import Scene
 from vision.storage.datasets import TripletDataset
 from vision.storage.manifest import DatasetFolder
@@ -102,7 +101,7 @@ class OnlineTriplets:
             device: device that trains.
         """
         config, begin, stop = self.config, first * per_batch, end * per_batch
-        workers = 1 if self._described.serves_one else count_or_cores(config.workers, processes)
+        workers = self._described.processes(config.workers, processes)
         if config.renderer == "warp":
             keys = tuple(key for key in BATCH_KEYS if key != "images")
             values = ValueBatches(self._described, self.scene, self._states, per_batch, rank, world, keys)

@@ -121,9 +121,11 @@ class AppearanceConfig:
         return identity
 
     def folder_hashes(self) -> dict[str, str]:
-        """Return hashes of the folders of pictures that are used, by the folder."""
-        folders = ((TEXTURES, self.textures), (SURROUNDINGS, self.surroundings))
-        return {str(one.folder): pool.folder_hash(one.folder) for pool, one in folders if one.any and one.folder}
+        """Return hashes of the folders of pictures that are used, by their use and place."""
+        folders = (("textures", TEXTURES, self.textures), ("surroundings", SURROUNDINGS, self.surroundings))
+        return {
+            f"{use} {one.folder}": pool.folder_hash(one.folder) for use, pool, one in folders if one.any and one.folder
+        }
 
 
 def draw_appearance(

@@ -16,6 +16,7 @@ from datagen.states.files import states_fingerprint, states_scene
 from vision.configuration.bounds import all_cores_or_some, at_least_one, not_negative, positive
 from vision.io.json_values import identity_of
 from vision.io.store import Location
+from vision.machine.hardware import count_or_cores
 from vision.scene.load import check_scene
 from vision.scene.scene import Scene, require_same
 
@@ -110,10 +111,11 @@ class RenderConfig:
             scene = asked
         return rendered_scene(scene, self.render)
 
-    @property
-    def serves_one(self) -> bool:
-        """Whether the renderer serves a single process, like the Unity editor."""
-        return self.renderer == "unity" and self.render.unity.player.serves_one
+    def processes(self, wanted: int | None, share: int = 1) -> int:
+        """Return the number of render processes: the wanted, or one on each core of a share of this machine; one if the
+        renderer serves no more, like the Unity editor."""
+        alone = self.renderer == "unity" and self.render.unity.player.serves_one
+        return 1 if alone else count_or_cores(wanted, share)
 
     @property
     def render_here(self) -> RenderOptions:

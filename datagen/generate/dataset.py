@@ -19,7 +19,6 @@ from vision.io import store
 from vision.io.files import atomic_write, exclusive_folder, remove, require_unchanged
 from vision.io.json_values import fingerprint
 from vision.io.store import Location
-from vision.machine.hardware import count_or_cores
 from vision.machine.progress import Advance, progress
 from vision.machine.versions import package_versions
 from vision.scene.scene import Scene
@@ -121,7 +120,7 @@ def _execute(
     config: RenderConfig, task: ShardTask, numbers: list[int], advance: Advance
 ) -> Iterator[tuple[int, ShardRecord]]:
     """Make the shards with the configured executor."""
-    workers = 1 if config.serves_one else count_or_cores(config.workers)
+    workers = config.processes(config.workers)
     if config.executor == "local":
         lives = tasks_per_process(config.renderer)
         return run(task, numbers, workers, advance, timeout_s=config.timeout_s, tasks_per_process=lives)

@@ -35,6 +35,8 @@ from vision.machine.progress import Advance
 from vision.scene.scene import Scene
 from vision.storage.shards import ShardRecord, encode_sample, write_shard
 
+_REUSED_TASKS = 1_000  # shards or chunks that a process with a reusable renderer makes
+
 
 @functools.lru_cache(maxsize=2)
 def _state_order(seed: int, round_number: int, states: int) -> np.ndarray:
@@ -165,9 +167,6 @@ def encoded_samples(
                 seen, masks = views(sample, Cameras.from_label(label))
                 label |= seen
             yield encode_sample(label, taken, scene.rig, sample.appearance.to_json(), masks)
-
-
-_REUSED_TASKS = 1_000
 
 
 def tasks_per_process(renderer: str) -> int:

@@ -76,6 +76,7 @@ class ImagePool(Generic[Picture]):
         self._what, self._kinds, self._most = what, kinds, most
         self._draw, self._read = draw, read
         self._files = lru_cache(maxsize=4)(files)
+        self._hashed = lru_cache(maxsize=4)(self._hash)
         self._opened = lru_cache(maxsize=remembered)(self._open)
 
     def check(self, config: PoolConfig) -> None:
@@ -115,13 +116,17 @@ class ImagePool(Generic[Picture]):
 
     def folder_hash(self, folder: Path) -> str:
         """Return a hash of the names and sizes of the images that a folder had when it was first looked into."""
-        files = [(path.relative_to(folder).as_posix(), path.stat().st_size) for path in self._files(folder)]
-        return bytes_hash(repr(files).encode())
+        return self._hashed(folder)
 
     def forget(self) -> None:
         """Forget the images and the content of folders, which are then looked up again."""
         self._files.cache_clear()
+        self._hashed.cache_clear()
         self._opened.cache_clear()
+
+    def _hash(self, folder: Path) -> str:
+        files = [(path.relative_to(folder).as_posix(), path.stat().st_size) for path in self._files(folder)]
+        return bytes_hash(repr(files).encode())
 
     def _open(self, source: str) -> Picture:
         kind, _, rest = source.partition(":")

@@ -20,10 +20,10 @@ def window_sides(scene: Scene, fraction: float | None = None) -> tuple[float, ..
             at its start, plus a margin.
     """
     cameras = scene.rig.cameras
-    # The object's diameter where its origin is its middle; of a mesh that may lie at one end, and all of it must fit.
-    across = 2 * float(np.linalg.norm(scene.object.points, axis=-1).max())
     if fraction is not None:
         return tuple(fraction * camera.longer_side for camera in cameras)
+    # The object's diameter where its origin is its middle; of a mesh that may lie at one end, and all of it must fit.
+    across = 2 * float(np.linalg.norm(scene.object.points, axis=-1).max())
     return tuple(
         min(
             max(_MARGIN, _MARGIN_OF_STRETCHED * _stretch(scene, camera)) * _pixels(scene, camera, across),
